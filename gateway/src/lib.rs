@@ -1,0 +1,1 @@
+//! The HTTP, SSE and WebSocket interface, authentication, admission and the chat page.

@@ -1,0 +1,83 @@
+//! What workers answer.
+
+use crate::{DocumentInfo, DocumentReport, Failure, JobId, Retrieved, WorkerId};
+use serde::{Deserialize, Serialize};
+
+/// A batch of consecutive frames of one attempt at one job.
+///
+/// Event `i` of the batch has sequence number `seq + i`. Numbers start at 0 for each attempt and have no gaps, so a reader
+/// drops what it has seen, and drops every frame of an older attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reply {
+    /// The job that is answered.
+    pub job: JobId,
+    /// Which delivery of the job this answers, from 0.
+    pub attempt: u32,
+    /// Sequence number of the first event.
+    pub seq: u64,
+    /// In order.
+    pub events: Vec<Event>,
+}
+
+/// One frame of an answer. A stream is `Started`, `Token`*, then `Finished` or `Failed`; other jobs answer with one frame.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Event {
+    /// Generation has begun: the prompt is being prefilled.
+    Started {
+        /// Who does it.
+        worker: WorkerId,
+        /// The engine's name of the model.
+        model: String,
+        /// Prompt length in tokens, after the chat template.
+        prompt_tokens: u32,
+    },
+    /// A piece of the answer; whole characters, possibly several tokens.
+    Token {
+        /// The text to append.
+        text: String,
+        /// Tokens generated since the last frame.
+        tokens: u32,
+    },
+    /// The answer is complete.
+    Finished {
+        /// Why generation ended.
+        reason: FinishReason,
+        /// Tokens of this attempt.
+        usage: Usage,
+    },
+    /// What a [`crate::RetrievalJob`] found.
+    Retrieved(Retrieved),
+    /// The outcome of [`crate::KnowledgeJob::Put`].
+    Ingested(DocumentReport),
+    /// The outcome of [`crate::KnowledgeJob::Delete`].
+    Deleted,
+    /// The outcome of [`crate::KnowledgeJob::List`].
+    Documents {
+        /// By id.
+        documents: Vec<DocumentInfo>,
+    },
+    /// The job cannot be done.
+    Failed(Failure),
+}
+
+/// Why generation ended, in OpenAI's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FinishReason {
+    /// The model ended its answer, or a stop string appeared.
+    Stop,
+    /// `max_tokens` or the context length was reached.
+    Length,
+    /// Somebody asked to stop.
+    Cancelled,
+}
+
+/// Tokens consumed and produced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Usage {
+    /// Tokens of the prompt.
+    pub prompt_tokens: u32,
+    /// Tokens generated.
+    pub completion_tokens: u32,
+}

@@ -1,0 +1,28 @@
+//! The words Frontdesk's parts speak: ids, jobs, events, errors and the queue topology as data; no I/O.
+//!
+//! A turn reads left to right through these modules: a [`turn::Submit`] becomes a [`retrieval::RetrievalJob`], then an
+//! [`inference::InferenceJob`], each inside an [`envelope::Envelope`]; workers answer with [`event::Reply`] batches and
+//! the customer sees [`turn::TurnEvent`]s. Every message has a golden JSON file under `tests/golden`.
+
+pub mod chat;
+pub mod envelope;
+pub mod error;
+pub mod event;
+pub mod id;
+pub mod inference;
+pub mod knowledge;
+pub mod lang;
+pub mod retrieval;
+pub mod topology;
+pub mod turn;
+
+pub use chat::{ChatMessage, Role};
+pub use envelope::{Cancel, Envelope, Timestamp};
+pub use error::{ErrorCode, Failure};
+pub use event::{Event, FinishReason, Reply, Usage};
+pub use id::{ClientMessageId, DocumentId, InvalidId, JobId, NodeId, SessionId, TenantId, WorkerId};
+pub use inference::{InferenceJob, Sampling};
+pub use knowledge::{DocumentFormat, DocumentInfo, DocumentReport, KnowledgeJob};
+pub use lang::Lang;
+pub use retrieval::{FaqMatch, Passage, RetrievalJob, Retrieved};
+pub use turn::{Citation, Submit, TurnEvent};

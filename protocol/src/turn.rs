@@ -1,0 +1,79 @@
+//! A turn as the customer sees it.
+
+use crate::{ClientMessageId, DocumentId, Failure, FinishReason, Lang, Usage};
+use serde::{Deserialize, Serialize};
+
+/// A customer's message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Submit {
+    /// What the customer wrote.
+    pub content: String,
+    /// The client's own id of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<ClientMessageId>,
+    /// The answer's language; absent: that of the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Lang>,
+}
+
+/// One event of a turn. A turn is `Retrieved`, `Token`*, then exactly one `Finished` or `Failed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum TurnEvent {
+    /// What the answer may cite.
+    Retrieved {
+        /// Numbered from 1 in order.
+        citations: Vec<Citation>,
+    },
+    /// A piece of the answer to append.
+    Token {
+        /// Whole characters.
+        text: String,
+    },
+    /// The answer is complete and stored.
+    Finished {
+        /// The whole answer.
+        text: String,
+        /// Why it ended.
+        finish_reason: FinishReason,
+        /// Tokens of the turn.
+        usage: Usage,
+        /// The citations that the text refers to.
+        citations: Vec<Citation>,
+    },
+    /// There is no answer.
+    Failed(Failure),
+}
+
+impl TurnEvent {
+    /// Whether no event follows this one.
+    pub fn is_last(&self) -> bool {
+        matches!(self, TurnEvent::Finished { .. } | TurnEvent::Failed(_))
+    }
+
+    /// The event's name on the wire.
+    pub fn name(&self) -> &'static str {
+        match self {
+            TurnEvent::Retrieved { .. } => "retrieved",
+            TurnEvent::Token { .. } => "token",
+            TurnEvent::Finished { .. } => "finished",
+            TurnEvent::Failed(_) => "failed",
+        }
+    }
+}
+
+/// A passage that an answer may refer to as `[number]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Citation {
+    /// From 1.
+    pub number: u32,
+    /// The document it is from.
+    pub document: DocumentId,
+    /// The document's title and headings, or a curated question.
+    pub title: String,
+    /// The passage's text.
+    pub passage: String,
+    /// Fused relevance, higher is better.
+    pub score: f32,
+}

@@ -1,0 +1,99 @@
+//! The broker port: jobs to shared queues, replies to a node's own queue, broadcasts to every worker.
+//!
+//! [`connect`] picks the backend by the URL's scheme. Both backends carry the same serialized bytes and pass the same
+//! contract suite (`tests/broker_contract.rs`).
+
+mod amqp;
+mod delivery;
+mod memory;
+
+pub use delivery::{Delivery, Settle};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use protocol::topology::WorkQueue;
+use std::{sync::Arc, time::Duration};
+use tokio::sync::mpsc;
+
+/// What is published to a queue.
+#[derive(Debug, Clone)]
+pub struct Message {
+    /// Serialized envelope or reply.
+    pub body: Bytes,
+    /// After this time in a work queue the message becomes a dead letter; `None`: it waits for ever.
+    pub ttl: Option<Duration>,
+}
+
+/// Why a broker call failed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BrokerError {
+    /// The queue holds its maximum; try later.
+    #[error("queue {0} is full")]
+    Full(String),
+    /// Nobody has declared the queue: for a reply queue, its reader is gone.
+    #[error("queue {0} does not exist")]
+    Unroutable(String),
+    /// The broker cannot be reached now.
+    #[error("broker unavailable: {0}")]
+    Unavailable(String),
+    /// The broker's URL or setup is wrong; a retry will not help.
+    #[error("broker misconfigured: {0}")]
+    Misconfigured(String),
+}
+
+/// A message broker.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Publishes to a work or reply queue and returns once the broker has taken responsibility for the message.
+    async fn publish(&self, queue: &str, message: Message) -> Result<(), BrokerError>;
+
+    /// Sends `body` to every current subscriber of `exchange`; none is not an error.
+    async fn broadcast(&self, exchange: &str, body: Bytes) -> Result<(), BrokerError>;
+
+    /// Takes jobs from a shared queue, at most `prefetch` of them unsettled at a time. Survives reconnects: jobs that
+    /// were unsettled when the connection broke are delivered again, and settling the old delivery has no effect.
+    async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError>;
+
+    /// Declares the caller's own reply queue and takes its messages, at most once each. The queue vanishes with the
+    /// receiver (and is declared again after a reconnect).
+    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError>;
+
+    /// Takes broadcasts of `exchange` from now on; a slow reader loses the oldest.
+    async fn subscribe(&self, exchange: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError>;
+
+    /// Messages in `queue` that wait for a consumer.
+    async fn depth(&self, queue: &str) -> Result<u32, BrokerError>;
+
+    /// Whether the broker answers now.
+    async fn check(&self) -> Result<(), BrokerError>;
+}
+
+/// Jobs of one queue; dropping it hands its unsettled deliveries back to the queue.
+pub struct Consumer {
+    deliveries: mpsc::Receiver<Delivery>,
+    _guard: Box<dyn Send + Sync>,
+}
+
+impl Consumer {
+    /// Wraps a backend's channel; `guard` ends the subscription when it is dropped.
+    pub fn new(deliveries: mpsc::Receiver<Delivery>, guard: impl Send + Sync + 'static) -> Self {
+        Self { deliveries, _guard: Box::new(guard) }
+    }
+
+    /// The next job; `None` once the broker has shut down for good.
+    pub async fn next(&mut self) -> Option<Delivery> {
+        self.deliveries.recv().await
+    }
+}
+
+/// Connects to the broker that `url` names: `memory:` or `amqp://…`/`amqps://…`.
+///
+/// A remote broker that does not answer within `patience` is [`BrokerError::Unavailable`]; after the first success the
+/// connection is renewed in the background whenever it breaks.
+pub async fn connect(url: &str, patience: Duration) -> Result<Arc<dyn Broker>, BrokerError> {
+    match url.split_once(':').map(|(scheme, _)| scheme) {
+        Some("memory") => Ok(Arc::new(memory::MemoryBroker::new())),
+        Some("amqp" | "amqps") => Ok(Arc::new(amqp::AmqpBroker::connect(url, patience).await?)),
+        _ => Err(BrokerError::Misconfigured(format!("{url:?}: expected memory: or amqp://user:password@host:port/vhost"))),
+    }
+}

@@ -1,0 +1,1 @@
+//! Layered configuration: shipped defaults < file < environment < flags.

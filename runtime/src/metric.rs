@@ -1,0 +1,98 @@
+//! Every metric's name, kind, unit and labels, in one place.
+//!
+//! Engine metrics take the names that dashboards for inference servers expect (`vllm:*`), the rest begin with
+//! `frontdesk_`. Labels never hold a session, a customer or a text.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
+
+/// Turns by `tenant` and `outcome` (`stop`, `length`, `cancelled` or an error code).
+pub const TURNS: &str = "frontdesk_turns_total";
+/// Seconds from a message's acceptance to its first token.
+pub const TURN_FIRST_TOKEN: &str = "frontdesk_turn_first_token_seconds";
+/// Seconds from a message's acceptance to its last event.
+pub const TURN_DURATION: &str = "frontdesk_turn_duration_seconds";
+/// Turns that run now.
+pub const TURNS_RUNNING: &str = "frontdesk_turns_running";
+/// Session actors in memory.
+pub const SESSIONS_ACTIVE: &str = "frontdesk_sessions_active";
+/// Sessions that left memory for the store.
+pub const SESSIONS_PASSIVATED: &str = "frontdesk_sessions_passivated_total";
+/// HTTP requests by `route`, `method` and `status`.
+pub const HTTP_REQUESTS: &str = "frontdesk_http_requests_total";
+/// Seconds until an HTTP response's first byte, by `route`.
+pub const HTTP_DURATION: &str = "frontdesk_http_request_duration_seconds";
+/// Requests refused at admission, by `tenant` and `code`.
+pub const REFUSED: &str = "frontdesk_refused_total";
+/// Messages published, by `queue` and `result` (`ok`, `full`, `unroutable`, `unavailable`).
+pub const PUBLISHED: &str = "frontdesk_published_total";
+/// Deliveries settled, by `queue` and `how` (`ack`, `requeue`, `dead_letter`).
+pub const SETTLED: &str = "frontdesk_settled_total";
+/// Times the connection to the broker was renewed.
+pub const RECONNECTS: &str = "frontdesk_broker_reconnects_total";
+/// Seconds a retrieval took, by `stage` (`embed`, `search`).
+pub const RETRIEVAL_DURATION: &str = "frontdesk_retrieval_duration_seconds";
+/// Passages in the index, by `tenant`.
+pub const PASSAGES: &str = "frontdesk_passages";
+/// Documents ingested, by `result` (`ok`, `failed`).
+pub const INGESTED: &str = "frontdesk_documents_ingested_total";
+/// Sequences in the running batch.
+pub const ENGINE_RUNNING: &str = "vllm:num_requests_running";
+/// Sequences that wait for a slot.
+pub const ENGINE_WAITING: &str = "vllm:num_requests_waiting";
+/// Share of the KV cache in use, 0 to 1.
+pub const ENGINE_CACHE: &str = "vllm:kv_cache_usage_perc";
+/// Seconds from a job's publication to its admission into the batch.
+pub const ENGINE_QUEUE: &str = "vllm:request_queue_time_seconds";
+/// Seconds from a job's intake to its first token.
+pub const ENGINE_FIRST_TOKEN: &str = "vllm:time_to_first_token_seconds";
+/// Seconds between two tokens of a sequence.
+pub const ENGINE_PER_TOKEN: &str = "vllm:time_per_output_token_seconds";
+/// Tokens prefilled.
+pub const ENGINE_PROMPT_TOKENS: &str = "vllm:prompt_tokens_total";
+/// Tokens generated.
+pub const ENGINE_GENERATED_TOKENS: &str = "vllm:generation_tokens_total";
+
+const COUNTERS: &[(&str, &str)] = &[
+    (TURNS, "Turns by tenant and outcome"),
+    (SESSIONS_PASSIVATED, "Sessions that left memory for the store"),
+    (HTTP_REQUESTS, "HTTP requests by route, method and status"),
+    (REFUSED, "Requests refused at admission by tenant and code"),
+    (PUBLISHED, "Messages published by queue and result"),
+    (SETTLED, "Deliveries settled by queue and how"),
+    (RECONNECTS, "Times the connection to the broker was renewed"),
+    (INGESTED, "Documents ingested by result"),
+    (ENGINE_PROMPT_TOKENS, "Tokens prefilled"),
+    (ENGINE_GENERATED_TOKENS, "Tokens generated"),
+];
+const GAUGES: &[(&str, &str)] = &[
+    (TURNS_RUNNING, "Turns that run now"),
+    (SESSIONS_ACTIVE, "Session actors in memory"),
+    (PASSAGES, "Passages in the index by tenant"),
+    (ENGINE_RUNNING, "Sequences in the running batch"),
+    (ENGINE_WAITING, "Sequences that wait for a slot"),
+    (ENGINE_CACHE, "Share of the KV cache in use, 0 to 1"),
+];
+const HISTOGRAMS: &[(&str, &str)] = &[
+    (TURN_FIRST_TOKEN, "Seconds from acceptance to the first token"),
+    (TURN_DURATION, "Seconds from acceptance to the last event"),
+    (HTTP_DURATION, "Seconds until a response's first byte by route"),
+    (RETRIEVAL_DURATION, "Seconds a retrieval took by stage"),
+    (ENGINE_QUEUE, "Seconds from publication to admission into the batch"),
+    (ENGINE_FIRST_TOKEN, "Seconds from intake to the first token"),
+    (ENGINE_PER_TOKEN, "Seconds between two tokens of a sequence"),
+];
+const BUCKETS: &[f64] =
+    &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0];
+
+/// Installs the process's one recorder and describes every metric; render the handle for `/metrics`.
+///
+/// Fails when a recorder is installed already.
+pub fn install() -> Result<PrometheusHandle, BuildError> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".into()), BUCKETS)?;
+    let handle = builder.install_recorder()?;
+    COUNTERS.iter().for_each(|(name, help)| describe_counter!(*name, *help));
+    GAUGES.iter().for_each(|(name, help)| describe_gauge!(*name, *help));
+    HISTOGRAMS.iter().for_each(|(name, help)| describe_histogram!(*name, Unit::Seconds, *help));
+    Ok(handle)
+}

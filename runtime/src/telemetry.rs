@@ -1,0 +1,1 @@
+//! Logs and traces. Neither ever holds a message's text.

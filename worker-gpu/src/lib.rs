@@ -1,0 +1,1 @@
+//! Generates answers: job intake, continuous batching, models, sampling and engines.

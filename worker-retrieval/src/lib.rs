@@ -1,0 +1,1 @@
+//! Finds what a tenant knows: chunking, embedding, the search index, fusion and ingest.
