@@ -6,6 +6,7 @@
 pub mod broker;
 pub mod clock;
 pub mod config;
+pub mod context;
 pub mod health;
 pub mod metric;
 pub mod redis;
@@ -16,4 +17,5 @@ pub mod testing;
 
 pub use broker::{Broker, BrokerError, Consumer, Delivery, Message};
 pub use clock::{Clock, Random};
+pub use context::Context;
 pub use health::Health;
