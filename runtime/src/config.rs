@@ -1,6 +1,22 @@
-//! Layered configuration: shipped defaults < file < environment < flags.
+//! Layered configuration: shipped defaults < file < `FRONTDESK_*` environment < flags.
+//!
+//! A key's environment variable is its path in capitals with `__` between the parts: `gateway.listen` is
+//! `FRONTDESK_GATEWAY__LISTEN`.
 
-/// A value that is well-formed but not acceptable.
+use figment::{
+    Error, Figment, Metadata,
+    error::Kind,
+    providers::{Env, Format, Serialized, Toml},
+    value::Value,
+};
+use serde::de::DeserializeOwned;
+use std::path::Path;
+
+const PREFIX: &str = "FRONTDESK_";
+/// Variables of the install scripts, which are not configuration.
+const NOT_KEYS: &[&str] = &["cache"];
+
+/// A value that is not acceptable.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{key} = {value}: expected {expected}")]
 pub struct Problem {
@@ -14,7 +30,120 @@ pub struct Problem {
 
 impl Problem {
     /// A problem of `key`.
-    pub fn new(key: &str, value: impl ToString, expected: &str) -> Self {
+    pub fn new(key: &str, value: impl ToString, expected: impl Into<String>) -> Self {
         Self { key: key.into(), value: value.to_string(), expected: expected.into() }
+    }
+
+    /// A problem unless `value` lies in `range`.
+    pub fn out_of_range<T: PartialOrd + std::fmt::Display>(key: &str, value: T, low: T, high: T) -> Option<Self> {
+        let inside = low <= value && value <= high;
+        (!inside).then(|| Self::new(key, value, format!("{low} to {high}")))
+    }
+}
+
+/// Everything that is wrong with a configuration, one line each.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+pub struct ConfigError(pub Vec<Problem>);
+
+/// Merges the layers and reads them as `T`.
+///
+/// `defaults` is TOML; `flags` are `(key path, value)` pairs. A missing `file` is an error only when one is named.
+pub fn load<T: DeserializeOwned>(
+    defaults: &str,
+    file: Option<&Path>,
+    flags: &[(&str, String)],
+) -> Result<T, ConfigError> {
+    let mut layers = Figment::from(Toml::string(defaults));
+    if let Some(file) = file {
+        if !file.is_file() {
+            return Err(ConfigError(vec![Problem::new("--config", file.display(), "a readable TOML file")]));
+        }
+        layers = layers.merge(Toml::file_exact(file));
+    }
+    layers = layers.merge(Env::prefixed(PREFIX).ignore(NOT_KEYS).split("__"));
+    for (key, value) in flags {
+        layers = layers.merge(Serialized::default(key, value));
+    }
+    layers.extract().map_err(|errors| ConfigError(errors.into_iter().map(|error| problem(&layers, &error)).collect()))
+}
+
+fn problem(layers: &Figment, error: &Error) -> Problem {
+    let mut path = error.path.clone();
+    let (value, expected) = match &error.kind {
+        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
+            (actual.to_string(), expected.clone())
+        }
+        Kind::UnknownField(name, known) => {
+            path.push(name.clone());
+            (found(layers, &path), format!("no such key; known here: {}", known.join(", ")))
+        }
+        Kind::UnknownVariant(name, known) => (format!("{name:?}"), format!("one of {}", known.join(", "))),
+        other => (found(layers, &path), other.to_string()),
+    };
+    let source = error.metadata.as_ref().map(source).unwrap_or_default();
+    Problem { key: path.join("."), value: format!("{value}{source}"), expected }
+}
+
+fn found(layers: &Figment, path: &[String]) -> String {
+    match layers.find_value(&path.join(".")) {
+        Ok(Value::String(_, text)) => format!("{text:?}"),
+        Ok(Value::Num(_, number)) => number.to_actual().to_string(),
+        Ok(Value::Bool(_, flag)) => flag.to_string(),
+        Ok(_) => "(a table or list)".into(),
+        Err(_) => "(nothing)".into(),
+    }
+}
+
+fn source(metadata: &Metadata) -> String {
+    match &metadata.source {
+        Some(source) => format!(" (in {source})"),
+        None if metadata.name.contains("environment") => " (in the environment)".into(),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::Deserialize;
+    use std::io::Write;
+
+    const DEFAULTS: &str = "[gateway]\nlisten = \"127.0.0.1:8080\"\nworkers = 2\n";
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Root {
+        gateway: Gateway,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Gateway {
+        listen: std::net::SocketAddr,
+        workers: u16,
+    }
+
+    fn file(text: &str) -> tempfile::NamedTempFile {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file
+    }
+
+    #[test]
+    fn later_layers_win() {
+        let file = file("[gateway]\nworkers = 3\n");
+        let flags = [("gateway.listen", "127.0.0.1:0".to_string())];
+        let root: Root = load(DEFAULTS, Some(file.path()), &flags).unwrap();
+        assert_eq!((root.gateway.workers, root.gateway.listen.port()), (3, 0));
+    }
+
+    #[test]
+    fn an_error_names_the_key_the_value_and_what_was_expected() {
+        let file = file("[gateway]\nworkers = \"many\"\n");
+        let error = load::<Root>(DEFAULTS, Some(file.path()), &[]).unwrap_err().to_string();
+        assert!(error.contains("gateway.workers") && error.contains("\"many\"") && error.contains("u16"), "{error}");
+        let error = load::<Root>(DEFAULTS, None, &[("gateway.lisen", "x".into())]).unwrap_err().to_string();
+        assert!(error.contains("gateway.lisen = \"x\"") && error.contains("listen, workers"), "{error}");
     }
 }
