@@ -1,0 +1,38 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Models and test tools are kept here; a second run reuses them and needs no network.
+export FRONTDESK_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frontdesk
+export PATH := $(FRONTDESK_CACHE)/tools/bin:$(PATH)
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help run test audit models fmt
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## install, fetch the models, build, and start everything with the demo tenant (ARGS="--listen …")
+	@deploy/install/build.sh
+	@deploy/models/fetch.py
+	cargo build --release -p frontdesk
+	FRONTDESK_MODELS_DIR="$(FRONTDESK_CACHE)/models" exec $(TARGET)/release/frontdesk all --demo deploy/demo $(ARGS)
+
+test: ## install what the tests need, check format, lints and dependencies, run every test
+	@deploy/install/test.sh
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo deny check bans licenses sources
+	python3 -m unittest discover -s deploy/models
+	python3 deploy/demo/check.py
+	cargo test --workspace
+
+audit: ## check dependencies for security advisories (needs network)
+	@deploy/install/test.sh
+	cargo deny check advisories
+
+models: ## fetch the default models only
+	@deploy/models/fetch.py
+
+fmt: ## format the code
+	cargo fmt --all
