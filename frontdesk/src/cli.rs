@@ -1,0 +1,88 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::{net::SocketAddr, path::PathBuf};
+
+/// A customer-service assistant on your own hardware, with your own knowledge.
+///
+/// Without a subcommand the whole system runs in this process.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = false)]
+pub struct Cli {
+    /// What runs everywhere.
+    #[command(flatten)]
+    pub common: Common,
+    /// Which role; `all` when absent.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// Flags that every role takes.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Common {
+    /// TOML file over the built-in defaults (print them with `frontdesk defaults`)
+    #[arg(long, global = true, value_name = "FILE", env = "FRONTDESK_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Address to serve on; a worker serves /livez, /readyz and /metrics there
+    #[arg(long, global = true, value_name = "ADDR:PORT")]
+    pub listen: Option<SocketAddr>,
+    /// Where the embedded index and its kin live
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Any configuration key, such as inference.max_sequences=4
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub set: Vec<(String, String)>,
+    /// Also serve the tenant that lies in this folder, and load its documents
+    #[arg(long, global = true, value_name = "DIR")]
+    pub demo: Option<PathBuf>,
+}
+
+/// What to run.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Everything in one process (the default)
+    All,
+    /// HTTP interface and session actors
+    Gateway,
+    /// Answers inference jobs
+    WorkerGpu,
+    /// Answers retrieval and document jobs
+    WorkerRetrieval,
+    /// Checks the configuration, connects to every port and says what is wrong
+    Doctor,
+    /// Prints the built-in configuration
+    Defaults,
+    /// Measures retrieval on a folder of documents with questions
+    Eval(Eval),
+    /// Sends documents to a running gateway
+    Ingest(Ingest),
+    /// Prints the hash of a tenant key read from standard input
+    HashKey,
+}
+
+/// Measures retrieval.
+#[derive(Debug, Clone, Args)]
+pub struct Eval {
+    /// Folder with documents and questions.jsonl
+    #[arg(default_value = "deploy/demo")]
+    pub folder: PathBuf,
+}
+
+/// Sends documents.
+#[derive(Debug, Clone, Args)]
+pub struct Ingest {
+    /// Files (.md, .txt, FAQ .csv) or folders of them
+    #[arg(required = true)]
+    pub paths: Vec<PathBuf>,
+    /// The gateway
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub url: String,
+    /// The tenant's key
+    #[arg(long, env = "FRONTDESK_KEY", hide_env_values = true)]
+    pub key: String,
+}
+
+fn key_value(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| format!("{text:?}: expected KEY=VALUE"))?;
+    Ok((key.to_string(), value.to_string()))
+}

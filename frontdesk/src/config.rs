@@ -1,0 +1,162 @@
+//! The whole configuration, read and validated before anything starts.
+
+use crate::cli::{Command, Common};
+use protocol::{Lang, TenantId};
+use runtime::config::{ConfigError, Problem};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Every key with its default, as shipped.
+pub const DEFAULTS: &str = include_str!("../default.toml");
+
+/// The root of the configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the embedded index and its kin live.
+    pub data_dir: PathBuf,
+    /// Where models lie; empty: the user's cache directory.
+    pub models_dir: PathBuf,
+    /// The broker.
+    pub broker: Broker,
+    /// Logs and traces.
+    pub telemetry: runtime::telemetry::Config,
+    /// The HTTP interface.
+    pub gateway: gateway::Config,
+    /// Session actors.
+    pub session: actors::Config,
+    /// Retrieval workers.
+    pub retrieval: worker_retrieval::Config,
+    /// GPU workers.
+    pub inference: worker_gpu::Config,
+    /// Who may call.
+    #[serde(default)]
+    pub tenants: Vec<Tenant>,
+}
+
+/// Section `[broker]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Broker {
+    /// `memory:` or `amqp://…`.
+    pub url: String,
+    /// How long a role waits for the broker and the store at start, in milliseconds.
+    pub connect_timeout_ms: u64,
+}
+
+/// One of `[[tenants]]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tenant {
+    /// The tenant's id; part of every key, queue message and path.
+    pub id: TenantId,
+    /// The company as the assistant names it.
+    pub name: String,
+    /// What the assistant should be and do besides the built-in rules.
+    #[serde(default)]
+    pub instructions: String,
+    /// The answer's language when neither message nor session tell it.
+    #[serde(default)]
+    pub default_lang: Option<Lang>,
+    /// SHA-256 of each key, as `frontdesk hash-key` prints it.
+    pub key_hashes: Vec<gateway::KeyHash>,
+    /// Refuse the keys from other hosts.
+    #[serde(default)]
+    pub loopback_only: bool,
+    /// Quotas.
+    #[serde(default)]
+    pub limits: gateway::Limits,
+}
+
+/// Reads and validates the whole configuration for `command`.
+pub fn load(common: &Common, command: &Command) -> Result<Config, ConfigError> {
+    let mut flags: Vec<(&str, String)> = common.set.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    flags.extend(common.listen.map(|listen| ("gateway.listen", listen.to_string())));
+    flags.extend(common.data_dir.as_ref().map(|dir| ("data_dir", dir.display().to_string())));
+    let mut config: Config = runtime::config::load(DEFAULTS, common.config.as_deref(), &flags)?;
+    if let Some(folder) = &common.demo {
+        config.tenants.push(demo_tenant(folder)?);
+    }
+    if config.models_dir.as_os_str().is_empty() {
+        config.models_dir = cache_dir().join("models");
+    }
+    let problems = problems(&config, command);
+    if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+}
+
+fn problems(config: &Config, command: &Command) -> Vec<Problem> {
+    let mut found = config.telemetry.problems();
+    found.extend(config.gateway.problems());
+    found.extend(config.session.problems());
+    found.extend(config.retrieval.problems());
+    found.extend(config.inference.problems());
+    let serves = matches!(command, Command::All | Command::Gateway);
+    if serves && config.tenants.is_empty() {
+        found.push(Problem::new("tenants", "[]", "at least one [[tenants]] entry, or --demo deploy/demo"));
+    }
+    found.extend(repeated(config));
+    found.extend(alone_in_memory(config, command));
+    found
+}
+
+fn repeated(config: &Config) -> Option<Problem> {
+    let mut ids: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
+    ids.sort_unstable();
+    let twice = ids.windows(2).find(|pair| pair[0] == pair[1])?;
+    Some(Problem::new("tenants.id", twice[0], "an id that no other tenant has"))
+}
+
+/// A role on its own can reach neither jobs nor sessions that live in another process's memory.
+fn alone_in_memory(config: &Config, command: &Command) -> Vec<Problem> {
+    let alone = matches!(command, Command::Gateway | Command::WorkerGpu | Command::WorkerRetrieval);
+    let memory = |url: &str| alone && url.starts_with("memory:");
+    let mut found = Vec::new();
+    if memory(&config.broker.url) {
+        let expected = "amqp://…, since this role runs alone (memory: works only with `frontdesk all`)";
+        found.push(Problem::new("broker.url", &config.broker.url, expected));
+    }
+    if matches!(command, Command::Gateway) && memory(&config.session.store) {
+        let expected = "redis://…, since this role runs alone (memory: works only with `frontdesk all`)";
+        found.push(Problem::new("session.store", &config.session.store, expected));
+    }
+    found
+}
+
+fn demo_tenant(folder: &Path) -> Result<Tenant, ConfigError> {
+    let file = folder.join("tenant.toml");
+    if !file.is_file() {
+        return Err(ConfigError(vec![Problem::new("--demo", folder.display(), "a folder with tenant.toml")]));
+    }
+    runtime::config::read(&file)
+}
+
+fn cache_dir() -> PathBuf {
+    let named = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    named("FRONTDESK_CACHE")
+        .or_else(|| named("XDG_CACHE_HOME").map(|dir| dir.join("frontdesk")))
+        .or_else(|| named("HOME").map(|dir| dir.join(".cache/frontdesk")))
+        .unwrap_or_else(|| PathBuf::from(".cache/frontdesk"))
+}
+
+impl Config {
+    /// How each tenant's assistant presents itself.
+    pub fn personas(&self) -> actors::Personas {
+        let persona = |tenant: &Tenant| actors::Persona {
+            name: tenant.name.clone(),
+            instructions: tenant.instructions.clone(),
+            default_lang: tenant.default_lang.clone(),
+        };
+        self.tenants.iter().map(|tenant| (tenant.id.clone(), persona(tenant))).collect()
+    }
+
+    /// Who may call, by key.
+    pub fn callers(&self) -> gateway::Tenants {
+        let caller = |tenant: &Tenant| gateway::Tenant {
+            id: tenant.id.clone(),
+            key_hashes: tenant.key_hashes.clone(),
+            loopback_only: tenant.loopback_only,
+            limits: tenant.limits.clone(),
+        };
+        gateway::Tenants::new(self.tenants.iter().map(caller))
+    }
+}

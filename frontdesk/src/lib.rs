@@ -1,0 +1,65 @@
+//! Frontdesk: the whole system in one binary, one subcommand per role.
+//!
+//! [`run`] reads the configuration and hands over to one role; roles share nothing but the ports.
+
+pub mod cli;
+pub mod config;
+mod demo;
+mod doctor;
+mod eval;
+mod ingest;
+mod roles;
+
+use anyhow::Context;
+use cli::{Cli, Command};
+use std::io::Read;
+
+/// Runs what the command line asks for, to its end.
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    let command = cli.command.unwrap_or(Command::All);
+    match &command {
+        Command::Defaults => print!("{}", config::DEFAULTS),
+        Command::HashKey => println!("{}", hash_key()?),
+        Command::Ingest(ingest) => return block_on(ingest::run(ingest)),
+        command => {
+            let config = config::load(&cli.common, command).context("configuration")?;
+            return start(&cli.common, command, config);
+        }
+    }
+    Ok(())
+}
+
+fn start(common: &cli::Common, command: &Command, config: config::Config) -> anyhow::Result<()> {
+    // HTTPS clients take the process's default; a second installation is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _telemetry = runtime::telemetry::init(&config.telemetry, role_name(command))?;
+    match command {
+        Command::Doctor => block_on(doctor::run(&config)),
+        Command::Eval(eval) => eval::run(&config, &eval.folder),
+        Command::Gateway => block_on(roles::gateway(config, common.demo.clone())),
+        Command::WorkerGpu => block_on(roles::worker_gpu(config)),
+        Command::WorkerRetrieval => block_on(roles::worker_retrieval(config)),
+        _ => block_on(roles::all(config, common.demo.clone())),
+    }
+}
+
+fn role_name(command: &Command) -> &'static str {
+    match command {
+        Command::Gateway => "gateway",
+        Command::WorkerGpu => "worker-gpu",
+        Command::WorkerRetrieval => "worker-retrieval",
+        _ => "all",
+    }
+}
+
+fn block_on<F: Future<Output = anyhow::Result<()>>>(role: F) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?.block_on(role)
+}
+
+fn hash_key() -> anyhow::Result<gateway::KeyHash> {
+    let mut key = String::new();
+    std::io::stdin().read_to_string(&mut key).context("reading the key from standard input")?;
+    let key = key.trim_end_matches(['\r', '\n']);
+    anyhow::ensure!(!key.is_empty(), "hash-key reads the key from standard input: printf %s \"$KEY\" | frontdesk hash-key");
+    Ok(gateway::KeyHash::of(key))
+}

@@ -1,0 +1,138 @@
+//! What each role starts, and how it ends.
+
+use crate::{config::Config, demo};
+use anyhow::Context as _;
+use protocol::{NodeId, WorkerId};
+use runtime::{Clock, Context, Health, Random, clock::System};
+use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+type Roles = JoinSet<anyhow::Result<()>>;
+
+/// Everything in one process. At the end the gateway finishes its turns before the workers stop.
+pub async fn all(config: Config, demo: Option<PathBuf>) -> anyhow::Result<()> {
+    let (listener, outer) = (bind(&config)?, connect(&config).await?);
+    let workers = Context { stop: CancellationToken::new(), ..outer.clone() };
+    let mut roles = Roles::new();
+    roles.spawn(retrieve(config.clone(), workers.clone()));
+    roles.spawn(generate(config.clone(), workers.clone()));
+    let registry = registry(&config, &outer).await?;
+    let edge = serve(config.clone(), listener, registry.clone(), outer.clone());
+    let loading = tokio::spawn(demo::load(config, demo, registry, outer.clone()));
+    let ended = tokio::select! {
+        ended = edge => ended,
+        Some(ended) = roles.join_next() => ended.context("a worker panicked")?.and_then(|()| anyhow::bail!("a worker ended early")),
+    };
+    loading.abort();
+    outer.stop.cancel();
+    workers.stop.cancel();
+    finish(roles).await.and(ended)
+}
+
+/// HTTP interface and session actors.
+pub async fn gateway(config: Config, demo: Option<PathBuf>) -> anyhow::Result<()> {
+    let (listener, context) = (bind(&config)?, connect(&config).await?);
+    let registry = registry(&config, &context).await?;
+    let loading = tokio::spawn(demo::load(config.clone(), demo, registry.clone(), context.clone()));
+    let ended = serve(config, listener, registry, context).await;
+    loading.abort();
+    ended
+}
+
+/// Answers inference jobs.
+pub async fn worker_gpu(config: Config) -> anyhow::Result<()> {
+    let (listener, context) = (bind(&config)?, connect(&config).await?);
+    worker(listener, context.clone(), generate(config, context)).await
+}
+
+/// Answers retrieval and document jobs.
+pub async fn worker_retrieval(config: Config) -> anyhow::Result<()> {
+    let (listener, context) = (bind(&config)?, connect(&config).await?);
+    worker(listener, context.clone(), retrieve(config, context)).await
+}
+
+async fn worker(
+    listener: TcpListener,
+    context: Context,
+    role: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<()> {
+    let ops_context = Context { stop: CancellationToken::new(), ..context };
+    let ops = tokio::spawn(gateway::run_ops(listener, metrics()?, ops_context.clone()));
+    let ended = role.await;
+    ops_context.stop.cancel();
+    ops.await.context("the health endpoint panicked")??;
+    ended
+}
+
+async fn generate(config: Config, context: Context) -> anyhow::Result<()> {
+    context.health.unready("worker-gpu", "loading the model");
+    let (settings, models) = (config.inference.clone(), config.models_dir.clone());
+    let engine = tokio::task::spawn_blocking(move || worker_gpu::open(&settings, &models))
+        .await
+        .context("loading the model panicked")??;
+    context.health.ready("worker-gpu");
+    let worker = WorkerId::from_uuid(context.random.uuid());
+    Ok(worker_gpu::run(config.inference, engine, worker, context).await?)
+}
+
+async fn retrieve(config: Config, context: Context) -> anyhow::Result<()> {
+    context.health.unready("worker-retrieval", "loading the embedder and the index");
+    let clock = context.clock.clone();
+    let retrieval = tokio::task::spawn_blocking(move || open_retrieval(&config, clock))
+        .await
+        .context("loading the embedder panicked")??;
+    context.health.ready("worker-retrieval");
+    Ok(Arc::new(retrieval).run(context).await?)
+}
+
+/// Opens the index and the embedder that `config` names.
+pub fn open_retrieval(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<worker_retrieval::Retrieval> {
+    let dirs = worker_retrieval::Dirs { data: config.data_dir.clone(), models: config.models_dir.clone() };
+    Ok(worker_retrieval::Retrieval::open(&config.retrieval, &dirs, clock)?)
+}
+
+async fn registry(config: &Config, context: &Context) -> anyhow::Result<actors::Registry> {
+    let node = NodeId::from_uuid(context.random.uuid());
+    Ok(actors::start(config.session.clone(), config.personas(), node, context.clone()).await?)
+}
+
+async fn serve(
+    config: Config,
+    listener: TcpListener,
+    registry: actors::Registry,
+    context: Context,
+) -> anyhow::Result<()> {
+    let grace = Duration::from_millis(config.gateway.drain_ms);
+    let served = gateway::run(config.gateway.clone(), listener, registry.clone(), config.callers(), metrics()?, context).await;
+    registry.drain(grace).await;
+    served.context("serving HTTP")
+}
+
+fn bind(config: &Config) -> anyhow::Result<TcpListener> {
+    let address = config.gateway.listen;
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("gateway.listen = {address}: cannot be bound; free the port or choose another with --listen"))?;
+    tracing::info!(address = %listener.local_addr()?, "listening");
+    Ok(listener)
+}
+
+async fn connect(config: &Config) -> anyhow::Result<Context> {
+    let patience = Duration::from_millis(config.broker.connect_timeout_ms);
+    let broker = runtime::broker::connect(&config.broker.url, patience).await.context("broker.url")?;
+    let system = Arc::new(System);
+    let random: Arc<dyn Random> = system.clone();
+    Ok(Context { broker, clock: system, random, health: Health::default(), stop: runtime::shutdown::on_signal()? })
+}
+
+fn metrics() -> anyhow::Result<impl Fn() -> String + Clone + Send + Sync + 'static> {
+    let handle = runtime::metric::install().context("metrics")?;
+    Ok(move || handle.render())
+}
+
+async fn finish(mut roles: Roles) -> anyhow::Result<()> {
+    while let Some(ended) = roles.join_next().await {
+        ended.context("a worker panicked")??;
+    }
+    Ok(())
+}

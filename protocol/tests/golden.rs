@@ -1,0 +1,137 @@
+//! Every message's wire form. A changed file is a changed protocol: keep reading what older builds wrote.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p protocol` writes the files anew.
+
+use protocol::{
+    Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport, Envelope,
+    ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, KnowledgeJob, Lang, Passage, Reply,
+    RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp, TurnEvent, Usage, WorkerId,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use std::{fmt::Debug, path::PathBuf};
+
+fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.json"));
+    let written = serde_json::to_string_pretty(value).unwrap() + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&file, &written).unwrap();
+    }
+    let golden = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    assert_eq!(written, golden, "{name} is written differently");
+    assert_eq!(&serde_json::from_str::<T>(&golden).unwrap(), value, "{name} is read differently");
+}
+
+fn envelope<B>(body: B) -> Envelope<B> {
+    Envelope {
+        v: Envelope::<B>::VERSION,
+        tenant: TenantId::parse("demo").unwrap(),
+        job: job(),
+        reply_to: "replies.node-1".into(),
+        deadline: Timestamp(1_800_000_060_000),
+        published: Timestamp(1_800_000_000_000),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
+        body,
+    }
+}
+
+fn job() -> JobId {
+    JobId::parse("job_1").unwrap()
+}
+
+fn document() -> DocumentId {
+    DocumentId::parse("doc-1").unwrap()
+}
+
+fn info() -> DocumentInfo {
+    DocumentInfo {
+        id: document(),
+        name: "returns.md".into(),
+        title: "Returns".into(),
+        format: DocumentFormat::Markdown,
+        passages: 3,
+        bytes: 1200,
+    }
+}
+
+fn citation() -> Citation {
+    Citation { number: 1, document: document(), title: "Returns".into(), passage: "30 days".into(), score: 0.5 }
+}
+
+#[test]
+fn jobs() {
+    let sampling = Sampling { max_tokens: 512, temperature: 0.5, top_p: 0.75, seed: 7, stop: vec!["\n\n".into()] };
+    let messages = vec![ChatMessage::new(Role::System, "Be brief."), ChatMessage::new(Role::User, "如何退货?")];
+    check("inference_job", &envelope(InferenceJob { messages, prefix: "You".into(), sampling }));
+    check("retrieval_job", &envelope(RetrievalJob { query: "如何退货?".into(), lang: Lang::zh(), top_k: 5 }));
+    let put = KnowledgeJob::Put {
+        name: "returns.md".into(),
+        format: DocumentFormat::Markdown,
+        content: "# Returns\n".into(),
+    };
+    check("knowledge_job_put", &envelope(put));
+    check("knowledge_job_delete", &envelope(KnowledgeJob::Delete { document: document() }));
+    check("knowledge_job_list", &envelope(KnowledgeJob::List));
+    check("cancel", &Cancel { job: job() });
+}
+
+#[test]
+fn replies() {
+    let started =
+        Event::Started { worker: WorkerId::parse("worker-1").unwrap(), model: "qwen".into(), prompt_tokens: 9 };
+    let usage = Usage { prompt_tokens: 9, completion_tokens: 2 };
+    let events = vec![
+        started,
+        Event::Token { text: "退货".into(), tokens: 2 },
+        Event::Finished { reason: FinishReason::Stop, usage },
+    ];
+    check("reply_stream", &Reply { job: job(), attempt: 1, seq: 0, events });
+    let passage =
+        Passage { document: document(), chunk: 0, title: "Returns".into(), text: "30 days".into(), score: 0.5 };
+    let faq = FaqMatch {
+        document: document(),
+        chunk: 4,
+        question: "How long?".into(),
+        answer: "30 days".into(),
+        score: 0.875,
+    };
+    let retrieved = Retrieved { passages: vec![passage], faq: Some(faq) };
+    check("reply_retrieved", &Reply { job: job(), attempt: 0, seq: 0, events: vec![Event::Retrieved(retrieved)] });
+    let report = DocumentReport { document: info(), replaced: true, warnings: vec!["line 3: no answer".into()] };
+    let events = vec![
+        Event::Ingested(report),
+        Event::Deleted,
+        Event::Documents { documents: vec![info()] },
+        Event::Failed(Failure::invalid("name", "name must not be empty")),
+    ];
+    check("reply_knowledge", &Reply { job: job(), attempt: 0, seq: 0, events });
+}
+
+#[test]
+fn turn() {
+    let client_message_id = Some(ClientMessageId::parse("m-1").unwrap());
+    check("submit", &Submit { content: "如何退货?".into(), client_message_id, lang: Some(Lang::zh()) });
+    let usage = Usage { prompt_tokens: 9, completion_tokens: 2 };
+    let finished = TurnEvent::Finished {
+        text: "30 days [1]".into(),
+        finish_reason: FinishReason::Stop,
+        usage,
+        citations: vec![citation()],
+    };
+    let events = vec![
+        TurnEvent::Retrieved { citations: vec![citation()] },
+        TurnEvent::Token { text: "30".into() },
+        finished,
+        TurnEvent::Failed(Failure::new(ErrorCode::DeadlineExceeded, "No answer within 60 s.")),
+    ];
+    check("turn_events", &events);
+}
+
+#[test]
+fn every_error_code_is_listed() {
+    let table: Vec<_> = ErrorCode::ALL.iter().map(|code| (code.name(), code.status(), code.is_retryable())).collect();
+    let rows = serde_json::to_value(&table).unwrap();
+    check("error_codes", &rows);
+    for code in ErrorCode::ALL {
+        assert_eq!(serde_json::to_value(code).unwrap(), code.name());
+    }
+}
