@@ -4,6 +4,8 @@
 //! contract suite (`tests/broker_contract.rs`).
 
 mod amqp;
+mod broadcasts;
+mod count;
 mod delivery;
 mod memory;
 
@@ -70,14 +72,18 @@ pub trait Broker: Send + Sync + 'static {
 
 /// Jobs of one queue; dropping it hands its unsettled deliveries back to the queue.
 pub struct Consumer {
-    deliveries: mpsc::Receiver<Delivery>,
+    /// Dropped before the channel: the backend takes its deliveries back in order, not one by one.
     _guard: Box<dyn Send + Sync>,
+    deliveries: mpsc::Receiver<Delivery>,
 }
 
 impl Consumer {
     /// Wraps a backend's channel; `guard` ends the subscription when it is dropped.
     pub fn new(deliveries: mpsc::Receiver<Delivery>, guard: impl Send + Sync + 'static) -> Self {
-        Self { deliveries, _guard: Box::new(guard) }
+        Self {
+            _guard: Box::new(guard),
+            deliveries,
+        }
     }
 
     /// The next job; `None` once the broker has shut down for good.
@@ -94,6 +100,9 @@ pub async fn connect(url: &str, patience: Duration) -> Result<Arc<dyn Broker>, B
     match url.split_once(':').map(|(scheme, _)| scheme) {
         Some("memory") => Ok(Arc::new(memory::MemoryBroker::new())),
         Some("amqp" | "amqps") => Ok(Arc::new(amqp::AmqpBroker::connect(url, patience).await?)),
-        _ => Err(BrokerError::Misconfigured(format!("{url:?}: expected memory: or amqp://user:password@host:port/vhost"))),
+        scheme => Err(BrokerError::Misconfigured(format!(
+            "the broker's URL begins with {:?}: expected memory: or amqp://user:password@host:port/vhost",
+            scheme.unwrap_or_default()
+        ))),
     }
 }

@@ -1,0 +1,74 @@
+//! The embedded broker: the same bytes and rules as RabbitMQ's quorum queues, inside one process.
+//!
+//! One mutex guards all queues and is never held across an await. There are no timers and no tasks per queue: a message
+//! whose time ran out moves to the dead letters as soon as the broker is next used, by tokio's clock.
+//!
+//! Where it differs: [`Broker::depth`] of a reply queue counts what its reader has not taken yet, whereas RabbitMQ has
+//! sent it already; and a limit on length is exact, whereas RabbitMQ's may be passed by a few.
+
+mod queue;
+mod settle;
+mod state;
+
+use super::{Broker, BrokerError, Consumer, Message, broadcasts, count};
+use async_trait::async_trait;
+use bytes::Bytes;
+use protocol::topology::WorkQueue;
+use settle::Subscription;
+use state::{Shared, lock, shared};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Queues in this process's memory; they end with the last handle.
+pub struct MemoryBroker(Arc<Shared>);
+
+impl MemoryBroker {
+    /// A broker with the topology's queues, all empty.
+    pub fn new() -> Self {
+        Self(shared())
+    }
+}
+
+#[async_trait]
+impl Broker for MemoryBroker {
+    async fn publish(&self, queue: &str, message: Message) -> Result<(), BrokerError> {
+        let result = lock(&self.0).publish(queue, message);
+        count::published(queue, &result);
+        result
+    }
+
+    async fn broadcast(&self, exchange: &str, body: Bytes) -> Result<(), BrokerError> {
+        // An error means that nobody listens.
+        let _ = lock(&self.0).exchange(exchange).send(body);
+        Ok(())
+    }
+
+    async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
+        let (id, deliveries) = lock(&self.0).consume(queue, prefetch);
+        Ok(Consumer::new(
+            deliveries,
+            Subscription {
+                shared: Arc::downgrade(&self.0),
+                queue: queue.name,
+                id,
+            },
+        ))
+    }
+
+    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+        lock(&self.0).replies(queue)
+    }
+
+    async fn subscribe(&self, exchange: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+        let source = lock(&self.0).exchange(exchange).subscribe();
+        Ok(broadcasts::forward(source))
+    }
+
+    async fn depth(&self, queue: &str) -> Result<u32, BrokerError> {
+        lock(&self.0).depth(queue)
+    }
+
+    async fn check(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+}

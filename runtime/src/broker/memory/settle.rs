@@ -1,0 +1,64 @@
+//! How a delivery and a consumer of the embedded broker end.
+
+use super::state::{Outcome, Shared, lock};
+use crate::{BrokerError, broker::Settle, broker::count};
+use async_trait::async_trait;
+use std::sync::Weak;
+
+/// Settles one delivery; dropped, it hands the job back. It has no effect once the consumer has ended.
+pub(super) struct MemorySettle {
+    pub shared: Weak<Shared>,
+    pub queue: String,
+    pub tag: u64,
+}
+
+impl MemorySettle {
+    fn settle(&self, outcome: Outcome) -> bool {
+        self.shared
+            .upgrade()
+            .is_some_and(|shared| lock(&shared).settle(&self.queue, self.tag, outcome))
+    }
+
+    fn finish(&self, outcome: Outcome, how: &'static str) -> Result<(), BrokerError> {
+        if self.settle(outcome) {
+            count::settled(&self.queue, how);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Settle for MemorySettle {
+    async fn ack(self: Box<Self>) -> Result<(), BrokerError> {
+        self.finish(Outcome::Ack, "ack")
+    }
+
+    async fn requeue(self: Box<Self>) -> Result<(), BrokerError> {
+        self.finish(Outcome::Requeue, "requeue")
+    }
+
+    async fn dead_letter(self: Box<Self>) -> Result<(), BrokerError> {
+        self.finish(Outcome::DeadLetter, "dead_letter")
+    }
+}
+
+impl Drop for MemorySettle {
+    fn drop(&mut self) {
+        self.settle(Outcome::Requeue);
+    }
+}
+
+/// A consumer's place at its queue.
+pub(super) struct Subscription {
+    pub shared: Weak<Shared>,
+    pub queue: &'static str,
+    pub id: u64,
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            lock(&shared).end(self.queue, self.id);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! All queues behind one lock.
+
+use super::{
+    queue::{Item, Queue, Taker},
+    settle::MemorySettle,
+};
+use crate::{BrokerError, Delivery, Message, broker::broadcasts::LAG};
+use bytes::Bytes;
+use protocol::topology::{DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, REPLIES_MAX, WORK_QUEUES, WorkQueue};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+use tokio::{
+    sync::{broadcast, mpsc},
+    time::Instant,
+};
+
+pub(super) type Shared = Mutex<State>;
+
+/// What becomes of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Ack,
+    Requeue,
+    DeadLetter,
+}
+
+pub(super) struct State {
+    me: Weak<Shared>,
+    queues: HashMap<String, Queue>,
+    replies: HashMap<String, mpsc::Sender<Bytes>>,
+    exchanges: HashMap<String, broadcast::Sender<Bytes>>,
+    last_id: u64,
+}
+
+pub(super) fn shared() -> Arc<Shared> {
+    Arc::new_cyclic(|me| {
+        let dead = (DEAD_LETTERS.to_owned(), Queue::new(DEAD_LETTERS_MAX));
+        let work = WORK_QUEUES
+            .iter()
+            .map(|queue| (queue.name.to_owned(), Queue::new(queue.max_length)));
+        let queues = work.chain([dead]).collect();
+        Mutex::new(State {
+            me: me.clone(),
+            queues,
+            replies: HashMap::new(),
+            exchanges: HashMap::new(),
+            last_id: 0,
+        })
+    })
+}
+
+pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, State> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    pub fn publish(&mut self, queue: &str, message: Message) -> Result<(), BrokerError> {
+        self.expire();
+        if queue == DEAD_LETTERS {
+            self.bury(message.body);
+            return Ok(());
+        }
+        let Some(work) = self.queues.get_mut(queue) else {
+            return self.reply(queue, message.body);
+        };
+        if work.is_full() {
+            return Err(BrokerError::Full(queue.into()));
+        }
+        let expires = message.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+        work.push(Item {
+            body: message.body,
+            attempt: 0,
+            expires,
+        });
+        self.dispatch(queue);
+        Ok(())
+    }
+
+    pub fn consume(&mut self, queue: WorkQueue, prefetch: u16) -> (u64, mpsc::Receiver<Delivery>) {
+        let prefetch = usize::from(prefetch.max(1));
+        let (sender, receiver) = mpsc::channel(prefetch);
+        let id = self.next_id();
+        let work = self
+            .queues
+            .entry(queue.name.to_owned())
+            .or_insert_with(|| Queue::new(queue.max_length));
+        work.add_taker(Taker {
+            id,
+            prefetch,
+            in_flight: 0,
+            sender,
+        });
+        self.expire();
+        self.dispatch(queue.name);
+        (id, receiver)
+    }
+
+    /// Ends a consumer; what it had not settled returns to the queue.
+    pub fn end(&mut self, queue: &str, taker: u64) {
+        let items = self
+            .queues
+            .get_mut(queue)
+            .map(|work| work.remove_taker(taker))
+            .unwrap_or_default();
+        items.into_iter().for_each(|item| self.give_back(queue, item));
+        self.expire();
+        self.dispatch(queue);
+    }
+
+    /// Settles a delivery; false when it had been settled or handed back already.
+    pub fn settle(&mut self, queue: &str, tag: u64, outcome: Outcome) -> bool {
+        let Some(item) = self.queues.get_mut(queue).and_then(|work| work.settle(tag)) else {
+            return false;
+        };
+        match outcome {
+            Outcome::Ack => {}
+            Outcome::Requeue => self.give_back(queue, item),
+            Outcome::DeadLetter => self.bury(item.body),
+        }
+        self.expire();
+        self.dispatch(queue);
+        true
+    }
+
+    pub fn replies(&mut self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+        self.replies.retain(|_, reader| !reader.is_closed());
+        if self.replies.contains_key(queue) {
+            return Err(BrokerError::Misconfigured(format!(
+                "queue {queue} has a reader already: node ids must differ"
+            )));
+        }
+        let (sender, receiver) = mpsc::channel(REPLIES_MAX as usize);
+        self.replies.insert(queue.to_owned(), sender);
+        Ok(receiver)
+    }
+
+    pub fn exchange(&mut self, exchange: &str) -> &broadcast::Sender<Bytes> {
+        self.exchanges
+            .entry(exchange.to_owned())
+            .or_insert_with(|| broadcast::Sender::new(LAG))
+    }
+
+    pub fn depth(&mut self, queue: &str) -> Result<u32, BrokerError> {
+        self.expire();
+        let work = self.queues.get(queue).map(Queue::len);
+        let reply = || self.replies.get(queue).filter(|reader| !reader.is_closed());
+        let length = work.or_else(|| reply().map(|reader| reader.max_capacity() - reader.capacity()));
+        let length = length.ok_or_else(|| BrokerError::Unroutable(queue.into()))?;
+        Ok(u32::try_from(length).unwrap_or(u32::MAX))
+    }
+
+    fn reply(&mut self, queue: &str, body: Bytes) -> Result<(), BrokerError> {
+        let reader = self
+            .replies
+            .get(queue)
+            .ok_or_else(|| BrokerError::Unroutable(queue.into()))?;
+        match reader.try_send(body) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(BrokerError::Full(queue.into())),
+            Err(mpsc::error::TrySendError::Closed(_)) => {
+                self.replies.remove(queue);
+                Err(BrokerError::Unroutable(queue.into()))
+            }
+        }
+    }
+
+    fn give_back(&mut self, queue: &str, mut item: Item) {
+        item.attempt += 1;
+        if item.attempt > DELIVERY_LIMIT && queue != DEAD_LETTERS {
+            self.bury(item.body);
+        } else if let Some(work) = self.queues.get_mut(queue) {
+            work.push_returned(item);
+        }
+    }
+
+    fn bury(&mut self, body: Bytes) {
+        if let Some(dead) = self.queues.get_mut(DEAD_LETTERS) {
+            if dead.is_full() {
+                dead.pop();
+            }
+            dead.push(Item {
+                body,
+                attempt: 0,
+                expires: None,
+            });
+        }
+        self.dispatch(DEAD_LETTERS);
+    }
+
+    fn expire(&mut self) {
+        let now = Instant::now();
+        let expired = |queue: &mut Queue| std::iter::from_fn(|| queue.pop_expired(now)).collect::<Vec<_>>();
+        let dead: Vec<Item> = self.queues.values_mut().flat_map(expired).collect();
+        dead.into_iter().for_each(|item| self.bury(item.body));
+    }
+
+    fn dispatch(&mut self, queue: &str) {
+        loop {
+            let (tag, shared) = (self.next_id(), self.me.clone());
+            let deliver = |item: &Item| {
+                let settle = MemorySettle {
+                    shared,
+                    queue: queue.to_owned(),
+                    tag,
+                };
+                Delivery::new(item.body.clone(), item.attempt, Box::new(settle))
+            };
+            if !self
+                .queues
+                .get_mut(queue)
+                .is_some_and(|work| work.deliver_one(tag, deliver))
+            {
+                return;
+            }
+        }
+    }
+
+    fn next_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+}
