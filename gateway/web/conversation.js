@@ -1,0 +1,91 @@
+import { Api, ApiError } from "./api.js";
+import { tab } from "./storage.js";
+import { turnsOf } from "./turn.js";
+
+/** A stopped turn may hold its session for a moment; these waits, in milliseconds, outlast that. */
+const CONFLICT_WAITS = [300, 900, 1800];
+
+/** A new client_message_id. `crypto.randomUUID` is missing on plain HTTP, `getRandomValues` is not. */
+export function freshId() {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** The tab's conversation with the gateway: one tenant key, one session, the question under way. */
+export class Conversation {
+  #base;
+
+  constructor(base) {
+    this.#base = base;
+  }
+
+  /** Takes another tenant key, and with it leaves the session: sessions belong to tenants. */
+  changeKey(key) {
+    if (key === tab.get("key")) return false;
+    tab.set("key", key);
+    tab.remove("session");
+    tab.remove("pending");
+    return true;
+  }
+
+  /** The stored turns of the session; none if there is no session any more. */
+  async load() {
+    const session = tab.get("session");
+    if (!session) return [];
+    try {
+      const { messages } = await this.#api().history(session);
+      return turnsOf(messages, JSON.parse(tab.get("pending") ?? "null"), freshId);
+    } catch (error) {
+      if (!(error instanceof ApiError) || error.code !== "session_not_found") throw error;
+      this.#forget();
+      return [];
+    }
+  }
+
+  /** Deletes the session and begins another; if that fails, the next question tries again. */
+  async restart() {
+    const old = tab.get("session");
+    this.#forget();
+    if (old) this.#api().deleteSession(old).catch(() => {});
+    await this.#session().catch(() => {});
+  }
+
+  /** The events of the answer to `turn`. A lost session is replaced once, a busy one is waited for. */
+  async *ask(turn, lang, signal) {
+    tab.set("pending", JSON.stringify({ question: turn.question, id: turn.id }));
+    const message = { content: turn.question, client_message_id: turn.id, ...(lang && { lang }) };
+    const waits = [...CONFLICT_WAITS];
+    for (let replaced = false; ; ) {
+      try {
+        yield* this.#api().ask(await this.#session(), message, signal);
+        return;
+      } catch (error) {
+        if (error.code === "session_not_found" && !replaced) {
+          replaced = true;
+          tab.remove("session");
+        } else if (error.code === "conflict" && waits.length) {
+          await new Promise((resolve) => setTimeout(resolve, waits.shift()));
+          signal.throwIfAborted();
+        } else throw error;
+      }
+    }
+  }
+
+  /** To be called once an answer is complete: a reload then has nothing to retry. */
+  settle() {
+    tab.remove("pending");
+  }
+
+  async #session() {
+    if (!tab.get("session")) tab.set("session", await this.#api().createSession());
+    return tab.get("session");
+  }
+
+  #api() {
+    return new Api(this.#base, tab.get("key") ?? "");
+  }
+
+  #forget() {
+    tab.remove("session");
+    tab.remove("pending");
+  }
+}
