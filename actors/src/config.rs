@@ -1,0 +1,129 @@
+//! Section `[session]` of the configuration.
+
+use runtime::config::Problem;
+use serde::{Deserialize, Serialize};
+
+/// How sessions and their turns are run; section `[session]`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where sessions are kept: `memory:` or `redis://host:port/db` (`rediss://` with TLS).
+    pub store: String,
+    /// A turn fails when it has not ended after this many milliseconds.
+    pub turn_deadline_ms: u64,
+    /// A turn goes on without passages when retrieval has not answered after this many milliseconds.
+    pub retrieval_deadline_ms: u64,
+    /// A stream that pauses for this many milliseconds after its first token is taken up by another attempt.
+    pub stall_ms: u64,
+    /// A session leaves memory after this many milliseconds without a request.
+    pub idle_ms: u64,
+    /// A turn is cancelled when nobody has read it for this many milliseconds.
+    pub abandon_grace_ms: u64,
+    /// Requests that wait for one session's actor.
+    pub mailbox: usize,
+    /// Messages of one session that wait while a turn runs.
+    pub pending_messages: usize,
+    /// Session actors in memory.
+    pub max_sessions: usize,
+    /// Sessions that the store `memory:` keeps; beyond, new ones are refused.
+    pub max_stored: usize,
+    /// Messages kept per session; the oldest go first.
+    pub history_messages: usize,
+    /// The store drops a session this many milliseconds after its last change.
+    pub retention_ms: u64,
+    /// Threads that run session actors.
+    pub arbiters: usize,
+    /// Longest prompt in (estimated) tokens.
+    pub prompt_tokens: u32,
+    /// Longest answer in tokens.
+    pub answer_tokens: u32,
+    /// Passages asked for per question.
+    pub passages: u16,
+    /// Longest message in bytes.
+    pub message_bytes: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            store: "memory:".into(),
+            turn_deadline_ms: 120_000,
+            retrieval_deadline_ms: 5_000,
+            stall_ms: 30_000,
+            idle_ms: 600_000,
+            abandon_grace_ms: 10_000,
+            mailbox: 32,
+            pending_messages: 4,
+            max_sessions: 100_000,
+            max_stored: 100_000,
+            history_messages: 400,
+            retention_ms: 30 * 24 * 3600 * 1000,
+            arbiters: 2,
+            prompt_tokens: 3000,
+            answer_tokens: 512,
+            passages: 5,
+            message_bytes: 32 * 1024,
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the values, if anything; the keys begin with `session.`.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if !["memory:", "redis://", "rediss://"].iter().any(|scheme| self.store.starts_with(scheme)) {
+            problems.push(Problem::new("session.store", &self.store, "memory: or redis://host:port/db"));
+        }
+        for (key, value, min, max) in self.ranges() {
+            if !(min..=max).contains(&value) {
+                problems.push(Problem::new(&format!("session.{key}"), value, &format!("{min} to {max}")));
+            }
+        }
+        problems
+    }
+
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 16] {
+        const DAY: u64 = 24 * 3600 * 1000;
+        [
+            ("turn_deadline_ms", self.turn_deadline_ms, 100, DAY),
+            ("retrieval_deadline_ms", self.retrieval_deadline_ms, 1, DAY),
+            ("stall_ms", self.stall_ms, 10, DAY),
+            ("idle_ms", self.idle_ms, 10, DAY),
+            ("abandon_grace_ms", self.abandon_grace_ms, 0, DAY),
+            ("mailbox", self.mailbox as u64, 1, 65_536),
+            ("pending_messages", self.pending_messages as u64, 0, 1_000),
+            ("max_sessions", self.max_sessions as u64, 1, 100_000_000),
+            ("max_stored", self.max_stored as u64, 1, 100_000_000),
+            ("history_messages", self.history_messages as u64, 2, 100_000),
+            ("retention_ms", self.retention_ms, 1_000, 3_650 * DAY),
+            ("arbiters", self.arbiters as u64, 1, 256),
+            ("prompt_tokens", u64::from(self.prompt_tokens), 256, 1_000_000),
+            ("answer_tokens", u64::from(self.answer_tokens), 1, 1_000_000),
+            ("passages", u64::from(self.passages), 1, 50),
+            ("message_bytes", self.message_bytes as u64, 1, 1 << 20),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_have_no_problem() {
+        assert_eq!(Config::default().problems(), []);
+    }
+
+    #[test]
+    fn a_problem_names_its_key_and_what_was_expected() {
+        let config = Config { store: "mysql://x".into(), arbiters: 0, ..Config::default() };
+        let told: Vec<String> = config.problems().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "session.store = mysql://x: expected memory: or redis://host:port/db",
+                "session.arbiters = 0: expected 1 to 256"
+            ]
+        );
+    }
+}

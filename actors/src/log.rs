@@ -1,0 +1,169 @@
+//! A turn's events: one append-only log, any number of readers.
+//!
+//! A reader holds a place in the log, never a buffer of its own, so a slow reader costs nothing and a late one misses
+//! nothing. The log is bounded by the turn that writes it (see [`crate::turn`]). A log whose writer is gone ends with `Failed`.
+
+use protocol::{ErrorCode, Failure, JobId, TurnEvent};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
+};
+use tokio::sync::watch;
+
+#[derive(Debug)]
+struct Shared {
+    job: JobId,
+    model: OnceLock<String>,
+    events: Mutex<Vec<(u64, TurnEvent)>>,
+    grown: watch::Sender<()>,
+    readers: watch::Sender<usize>,
+}
+
+impl Shared {
+    fn events(&self) -> MutexGuard<'_, Vec<(u64, TurnEvent)>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one writer of a turn's events.
+#[derive(Debug)]
+pub struct TurnLog(Arc<Shared>);
+
+impl TurnLog {
+    /// An empty log of the turn `job`.
+    pub fn new(job: JobId) -> Self {
+        let (grown, readers) = (watch::Sender::new(()), watch::Sender::new(0));
+        Self(Arc::new(Shared { job, model: OnceLock::new(), events: Mutex::default(), grown, readers }))
+    }
+
+    /// A complete log: `events` with their numbers, ascending, the last of them a last event.
+    pub fn replay(job: JobId, events: Vec<(u64, TurnEvent)>) -> Self {
+        let log = Self::new(job);
+        *log.0.events() = events;
+        log
+    }
+
+    /// The turn's id.
+    pub fn job(&self) -> &JobId {
+        &self.0.job
+    }
+
+    /// Appends an event; after a last event nothing is appended any more. Returns the event's number.
+    pub fn emit(&self, event: TurnEvent) -> Option<u64> {
+        let mut events = self.0.events();
+        let seq = match events.last() {
+            Some((_, last)) if last.is_last() => return None,
+            Some((seq, _)) => seq + 1,
+            None => 0,
+        };
+        events.push((seq, event));
+        drop(events);
+        self.0.grown.send_replace(());
+        Some(seq)
+    }
+
+    /// The number that the next event gets.
+    pub fn next_seq(&self) -> u64 {
+        self.0.events().last().map_or(0, |(seq, _)| seq + 1)
+    }
+
+    /// The engine's name of the model; the first one stays.
+    pub fn set_model(&self, model: String) {
+        let _ = self.0.model.set(model);
+    }
+
+    /// A reader from the start.
+    pub fn reader(&self) -> TurnStream {
+        TurnStream::new(self.0.clone(), 0)
+    }
+
+    /// Returns once nobody has read for `grace` without a break.
+    pub fn abandoned(&self, grace: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let mut readers = self.0.readers.subscribe();
+        async move {
+            while readers.wait_for(|count| *count == 0).await.is_ok() {
+                let back = tokio::time::timeout(grace, readers.wait_for(|count| *count > 0)).await;
+                if back.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Drop for TurnLog {
+    fn drop(&mut self) {
+        let message = "the session stopped in the middle of the turn; send the message again";
+        self.emit(TurnEvent::Failed(Failure::new(ErrorCode::Unavailable, message)));
+    }
+}
+
+/// A reader's place in a turn's log; a clone reads on from the same place.
+///
+/// When the last reader is dropped the turn goes on for a grace (`session.abandon_grace_ms`, none for
+/// [`crate::Registry::complete`]), then it is cancelled.
+#[derive(Debug)]
+pub struct TurnStream {
+    shared: Arc<Shared>,
+    grown: watch::Receiver<()>,
+    next: u64,
+}
+
+impl TurnStream {
+    fn new(shared: Arc<Shared>, next: u64) -> Self {
+        shared.readers.send_modify(|count| *count += 1);
+        Self { grown: shared.grown.subscribe(), shared, next }
+    }
+
+    /// The turn's id; event ids are `<job>:<seq>`.
+    pub fn job(&self) -> &JobId {
+        &self.shared.job
+    }
+
+    /// The next event and its number, which counts from 0 and may jump in the replay of a stored answer. `None` after the
+    /// last event. Safe to drop while it waits.
+    pub async fn next(&mut self) -> Option<(u64, TurnEvent)> {
+        loop {
+            self.grown.borrow_and_update();
+            if let Some(found) = self.ready() {
+                return found;
+            }
+            self.grown.changed().await.ok()?;
+        }
+    }
+
+    /// Resumes: the next event is the first one whose number is at least `seq` (after a `Last-Event-ID` of `<job>:7`, 8).
+    pub fn skip_to(&mut self, seq: u64) {
+        self.next = seq;
+    }
+
+    /// The engine's name of the model, once generation has begun.
+    pub fn model(&self) -> Option<String> {
+        self.shared.model.get().cloned()
+    }
+
+    /// `Some(None)`: the log has ended. `None`: wait.
+    fn ready(&mut self) -> Option<Option<(u64, TurnEvent)>> {
+        let events = self.shared.events();
+        let place = events.partition_point(|(seq, _)| *seq < self.next);
+        match events.get(place).cloned() {
+            Some((seq, event)) => {
+                self.next = seq + 1;
+                Some(Some((seq, event)))
+            }
+            None => events.last().is_some_and(|(_, last)| last.is_last()).then_some(None),
+        }
+    }
+}
+
+impl Clone for TurnStream {
+    fn clone(&self) -> Self {
+        Self::new(self.shared.clone(), self.next)
+    }
+}
+
+impl Drop for TurnStream {
+    fn drop(&mut self) {
+        self.shared.readers.send_modify(|count| *count -= 1);
+    }
+}

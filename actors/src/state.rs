@@ -1,0 +1,79 @@
+//! What is kept of a session.
+
+use protocol::{
+    ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage,
+};
+use serde::{Deserialize, Serialize};
+
+/// A session as clients see it and as the store keeps it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SessionView {
+    /// Its id.
+    pub id: SessionId,
+    /// When it was created.
+    pub created: Timestamp,
+    /// The language of its last turn.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lang: Option<Lang>,
+    /// Oldest first.
+    pub messages: Vec<StoredMessage>,
+}
+
+/// One message of a session.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoredMessage {
+    /// Who said it.
+    pub role: Role,
+    /// What was said.
+    pub content: String,
+    /// The passages that an answer refers to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub citations: Vec<Citation>,
+    /// When a question was accepted or an answer was complete.
+    pub at: Timestamp,
+    /// The client's own id of a question.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_message_id: Option<ClientMessageId>,
+    /// How an answer came about; absent on questions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turn: Option<TurnRecord>,
+}
+
+/// What is kept of a turn besides its words, so that a repeat of its message gets the same end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TurnRecord {
+    /// The turn's id.
+    pub job: JobId,
+    /// Sequence number of its last event.
+    pub last_seq: u64,
+    /// Why it ended.
+    pub finish_reason: FinishReason,
+    /// Tokens it took.
+    pub usage: Usage,
+}
+
+impl SessionView {
+    /// A session without messages.
+    pub fn new(id: SessionId, created: Timestamp) -> Self {
+        Self { id, created, lang: None, messages: Vec::new() }
+    }
+
+    /// Adds a question and its answer, and drops the oldest messages beyond `keep`.
+    pub fn append(&mut self, question: StoredMessage, answer: StoredMessage, keep: usize) {
+        self.messages.extend([question, answer]);
+        let surplus = self.messages.len().saturating_sub(keep);
+        self.messages.drain(..surplus);
+    }
+
+    /// The answer to the message that its client called `id`.
+    pub fn answer_to(&self, id: &ClientMessageId) -> Option<&StoredMessage> {
+        let asked = self.messages.iter().rposition(|m| m.client_message_id.as_ref() == Some(id))?;
+        self.messages.get(asked + 1)
+    }
+
+    /// What was said, as a model takes it; questions without an answer are left out.
+    pub fn chat(&self) -> Vec<ChatMessage> {
+        let pairs = self.messages.chunks_exact(2).filter(|pair| !pair[1].content.is_empty());
+        pairs.flatten().map(|m| ChatMessage::new(m.role, m.content.clone())).collect()
+    }
+}
