@@ -1,1 +1,21 @@
 //! Generates answers: job intake, continuous batching, models, sampling and engines.
+//!
+//! A job's way reads from top to bottom: [`run`] takes it from the broker, [`Engine::add`] queues it, [`Engine::step`]
+//! generates, and the job's own task publishes coalesced frames and settles the delivery after the last one.
+//!
+//! Concurrency: the engine is synchronous and lives on one OS thread, which alone touches it. Each job is one task. The
+//! two meet in bounded channels only; a job's task that ends takes its sequence out of the engine.
+
+mod config;
+mod driver;
+mod echo;
+mod engine;
+mod intake;
+mod open;
+mod sampling;
+mod stop;
+
+pub use config::{Config, Secret};
+pub use engine::{Admitted, Engine, EngineError, Load, Output, Request, SequenceId};
+pub use intake::{RunError, run};
+pub use open::{OpenError, open};

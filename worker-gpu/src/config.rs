@@ -1,0 +1,110 @@
+//! Section `[inference]`.
+
+use runtime::config::Problem;
+use serde::Deserialize;
+use std::fmt;
+
+/// Section `[inference]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `candle:<file>` (a GGUF file in `models_dir`, or a path), `openai:<base url>#<model>` (vLLM, SGLang, TGI,
+    /// llama.cpp), or `echo:` (tests and overhead benchmarks only; `echo:?delay_ms=20` waits at every word).
+    pub engine: String,
+    /// Threads that compute; 0: one per physical core that the process may use.
+    pub threads: usize,
+    /// Sequences that are generated at the same time.
+    pub max_sequences: usize,
+    /// The longest prompt plus answer, in tokens.
+    pub context_tokens: usize,
+    /// Tokens that one step computes at most: decodes first, prompts in chunks with the rest.
+    pub batch_tokens: usize,
+    /// Sequences that may wait for a slot.
+    pub waiting: usize,
+    /// Milliseconds for which an answer's tokens are gathered into one frame; the first is sent at once.
+    pub coalesce_ms: u64,
+    /// Milliseconds that running answers get to finish after a stop signal, before their jobs are handed back.
+    pub drain_ms: u64,
+    /// Bearer key for the `openai:` engine; empty: none.
+    pub openai_key: Secret,
+    /// Milliseconds without any byte after which the `openai:` engine gives a request up.
+    pub openai_silence_ms: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engine: "candle:qwen2.5-coder-1.5b-instruct-q4_k_m.gguf".into(),
+            threads: 0,
+            max_sequences: 8,
+            context_tokens: 4096,
+            batch_tokens: 512,
+            waiting: 16,
+            coalesce_ms: 30,
+            drain_ms: 20_000,
+            openai_key: Secret::default(),
+            openai_silence_ms: 60_000,
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the values.
+    pub fn problems(&self) -> Vec<Problem> {
+        let range = Problem::out_of_range::<usize>;
+        let ranges = [
+            range("inference.threads", self.threads, 0, 1024),
+            range("inference.max_sequences", self.max_sequences, 1, 1024),
+            range("inference.context_tokens", self.context_tokens, 16, 1 << 20),
+            range("inference.batch_tokens", self.batch_tokens, self.max_sequences, 1 << 16),
+            range("inference.waiting", self.waiting, 1, 10_000),
+            Problem::out_of_range("inference.coalesce_ms", self.coalesce_ms, 1, 1000),
+            Problem::out_of_range("inference.drain_ms", self.drain_ms, 0, 600_000),
+            Problem::out_of_range("inference.openai_silence_ms", self.openai_silence_ms, 100, 600_000),
+        ];
+        let engine = crate::open::Choice::parse(&self.engine).err();
+        engine.into_iter().chain(ranges.into_iter().flatten()).collect()
+    }
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "unset" } else { "set" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_acceptable() {
+        assert_eq!(Config::default().problems(), []);
+    }
+
+    #[test]
+    fn a_problem_names_its_key() {
+        let wrong = Config {
+            engine: "vllm".into(),
+            max_sequences: 9,
+            batch_tokens: 8,
+            ..Config::default()
+        };
+        let keys: Vec<_> = wrong.problems().into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["inference.engine", "inference.batch_tokens"]);
+    }
+
+    #[test]
+    fn a_key_is_not_printed() {
+        let config = Config {
+            openai_key: Secret("hidden".into()),
+            ..Config::default()
+        };
+        assert!(!format!("{config:?}").contains("hidden"));
+    }
+}

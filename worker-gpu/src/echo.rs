@@ -1,0 +1,187 @@
+//! An engine without a model: repeats the last user message. For tests and overhead benchmarks only.
+
+use crate::{
+    config::Config,
+    engine::{Admitted, Engine, EngineError, Load, Output, Request, SequenceId},
+    sampling,
+    stop::StopFilter,
+};
+use protocol::{ChatMessage, ErrorCode, Failure, FinishReason, Role, Usage};
+use std::{collections::VecDeque, time::Duration};
+
+/// Characters of a word that make one token.
+const TOKEN_CHARS: usize = 8;
+
+/// Answers `echo: <last user message>`, one word per step and sequence.
+pub(crate) struct Echo {
+    capacity: usize,
+    waiting_max: usize,
+    context_tokens: usize,
+    delay: Duration,
+    running: Vec<Sequence>,
+    waiting: VecDeque<Sequence>,
+}
+
+struct Sequence {
+    id: SequenceId,
+    words: VecDeque<String>,
+    stop: StopFilter,
+    max_tokens: u32,
+    usage: Usage,
+}
+
+impl Echo {
+    pub fn new(config: &Config, delay: Duration) -> Self {
+        Self {
+            capacity: config.max_sequences,
+            waiting_max: config.waiting,
+            context_tokens: config.context_tokens,
+            delay,
+            running: Vec::new(),
+            waiting: VecDeque::new(),
+        }
+    }
+
+    fn start_waiting(&mut self) -> Vec<Output> {
+        let free = self.capacity - self.running.len();
+        let starting = self.waiting.drain(..free.min(self.waiting.len()));
+        let before = self.running.len();
+        self.running.extend(starting);
+        self.running[before..]
+            .iter()
+            .map(|sequence| Output::Started(sequence.id))
+            .collect()
+    }
+}
+
+impl Engine for Echo {
+    fn model(&self) -> &str {
+        "echo"
+    }
+
+    fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    fn context_tokens(&self) -> usize {
+        self.context_tokens
+    }
+
+    fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
+        sampling::check(&request.sampling)?;
+        if self.waiting.len() >= self.waiting_max {
+            return Err(Failure::new(
+                ErrorCode::Overloaded,
+                "the engine's waiting line is full; try again",
+            ));
+        }
+        let sequence = Sequence::new(request);
+        let prompt_tokens = sequence.usage.prompt_tokens;
+        if prompt_tokens as usize >= self.context_tokens {
+            let message = format!(
+                "the prompt has {prompt_tokens} tokens, the context {}",
+                self.context_tokens
+            );
+            return Err(Failure::new(ErrorCode::ContextLengthExceeded, message));
+        }
+        self.waiting.push_back(sequence);
+        Ok(Admitted { prompt_tokens })
+    }
+
+    fn step(&mut self) -> Result<Vec<Output>, EngineError> {
+        let mut outputs = self.start_waiting();
+        if !self.delay.is_zero() {
+            std::thread::sleep(self.delay);
+        }
+        self.running.retain_mut(|sequence| sequence.step(&mut outputs));
+        Ok(outputs)
+    }
+
+    fn cancel(&mut self, id: SequenceId) {
+        self.running.retain(|sequence| sequence.id != id);
+        self.waiting.retain(|sequence| sequence.id != id);
+    }
+
+    fn load(&self) -> Load {
+        let running = self.running.len();
+        Load {
+            running,
+            waiting: self.waiting.len(),
+            cache_used: running as f64 / self.capacity as f64,
+        }
+    }
+}
+
+impl Sequence {
+    fn new(request: Request) -> Self {
+        let prompt = request
+            .messages
+            .iter()
+            .flat_map(|message| tokens(&message.content))
+            .count();
+        let answer = answer(&request.messages);
+        let rest = answer.strip_prefix(request.prefix.as_str()).unwrap_or(&answer);
+        Self {
+            id: request.id,
+            words: tokens(rest).collect(),
+            stop: StopFilter::new(&request.sampling.stop),
+            max_tokens: request.sampling.max_tokens,
+            usage: Usage {
+                prompt_tokens: u32::try_from(prompt).unwrap_or(u32::MAX),
+                completion_tokens: 0,
+            },
+        }
+    }
+
+    /// Says the next word; whether there is more to say.
+    fn step(&mut self, outputs: &mut Vec<Output>) -> bool {
+        let Some(word) = self.words.pop_front() else {
+            return self.finish(outputs, FinishReason::Stop);
+        };
+        self.usage.completion_tokens += 1;
+        let passed = self.stop.push(&word);
+        outputs.push(Output::Token {
+            id: self.id,
+            text: passed.text,
+            tokens: 1,
+        });
+        match (passed.stopped, self.usage.completion_tokens >= self.max_tokens) {
+            (true, _) => self.finish(outputs, FinishReason::Stop),
+            (false, true) => self.finish(outputs, FinishReason::Length),
+            (false, false) => true,
+        }
+    }
+
+    fn finish(&mut self, outputs: &mut Vec<Output>, reason: FinishReason) -> bool {
+        let held = self.stop.finish();
+        if !held.is_empty() {
+            outputs.push(Output::Token {
+                id: self.id,
+                text: held,
+                tokens: 0,
+            });
+        }
+        outputs.push(Output::Finished {
+            id: self.id,
+            reason,
+            usage: self.usage,
+        });
+        false
+    }
+}
+
+fn answer(messages: &[ChatMessage]) -> String {
+    let last = messages.iter().rev().find(|message| message.role == Role::User);
+    format!("echo: {}", last.map_or("", |message| message.content.as_str()))
+}
+
+/// Words with the space that follows them; long ones, and those of scripts without spaces, in pieces.
+fn tokens(text: &str) -> impl Iterator<Item = String> {
+    text.split_inclusive(char::is_whitespace).flat_map(|word| {
+        let chars: Vec<char> = word.chars().collect();
+        chars
+            .chunks(TOKEN_CHARS)
+            .map(|piece| piece.iter().collect())
+            .collect::<Vec<String>>()
+    })
+}

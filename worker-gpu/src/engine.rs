@@ -1,0 +1,117 @@
+//! What an engine is: synchronous, stepped by one thread, holding many sequences at once.
+
+use protocol::{ChatMessage, Failure, FinishReason, Sampling, Usage};
+
+/// Names a sequence within one engine; never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SequenceId(pub u64);
+
+/// A prompt to continue.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The caller's name for the sequence.
+    pub id: SequenceId,
+    /// The prompt, before the model's chat template.
+    pub messages: Vec<ChatMessage>,
+    /// The answer's beginning; generation continues after it.
+    pub prefix: String,
+    /// How to choose tokens and when to stop.
+    pub sampling: Sampling,
+}
+
+/// A prompt that an engine has taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Admitted {
+    /// Its length after the chat template; 0 when only the end will tell.
+    pub prompt_tokens: u32,
+}
+
+/// What a step produced. A sequence's outputs are `Started`, `Token`*, then one `Finished` or `Failed`.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// The sequence has left the waiting line.
+    Started(SequenceId),
+    /// A piece of the answer.
+    Token {
+        /// Whose.
+        id: SequenceId,
+        /// Whole characters; may be empty while a character or a possible stop string is incomplete.
+        text: String,
+        /// Tokens generated since the last output.
+        tokens: u32,
+    },
+    /// The answer is complete and the sequence forgotten.
+    Finished {
+        /// Whose.
+        id: SequenceId,
+        /// Why it ended.
+        reason: FinishReason,
+        /// What it took.
+        usage: Usage,
+    },
+    /// This sequence cannot be continued and is forgotten; the others go on.
+    Failed(SequenceId, Failure),
+}
+
+impl Output {
+    /// Whose output it is.
+    pub fn id(&self) -> SequenceId {
+        match self {
+            Output::Started(id) | Output::Failed(id, _) => *id,
+            Output::Token { id, .. } | Output::Finished { id, .. } => *id,
+        }
+    }
+
+    /// Whether no output of the sequence follows.
+    pub fn is_last(&self) -> bool {
+        matches!(self, Output::Finished { .. } | Output::Failed(..))
+    }
+}
+
+/// How busy an engine is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Load {
+    /// Sequences in the batch.
+    pub running: usize,
+    /// Sequences that wait for a slot.
+    pub waiting: usize,
+    /// Share of the KV cache in use, 0 to 1.
+    pub cache_used: f64,
+}
+
+/// The engine as a whole cannot go on; its sequences must be given to another one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct EngineError(pub String);
+
+/// Generates text for many sequences at once.
+pub trait Engine: Send {
+    /// The model's name, for clients.
+    fn model(&self) -> &str;
+
+    /// Sequences that it generates for at the same time.
+    fn capacity(&self) -> usize;
+
+    /// The longest prompt plus answer, in tokens.
+    fn context_tokens(&self) -> usize;
+
+    /// Takes a sequence, which then waits for a slot. The failure says what is wrong with the request, or that the
+    /// waiting line is full.
+    fn add(&mut self, request: Request) -> Result<Admitted, Failure>;
+
+    /// Schedules, runs the model once, samples and tells what came out. Returns within milliseconds when nothing can
+    /// be done now.
+    fn step(&mut self) -> Result<Vec<Output>, EngineError>;
+
+    /// Forgets a sequence at once, without further outputs; an unknown one is ignored.
+    fn cancel(&mut self, id: SequenceId);
+
+    /// Whether there is nothing to step for.
+    fn is_idle(&self) -> bool {
+        let load = self.load();
+        load.running + load.waiting == 0
+    }
+
+    /// How busy it is.
+    fn load(&self) -> Load;
+}

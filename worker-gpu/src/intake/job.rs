@@ -1,0 +1,267 @@
+//! One delivery of one job, from its envelope to its settlement.
+
+use super::{
+    Shared,
+    cancels::Tokens,
+    replies::{Replies, Unread},
+    stages::Stages,
+};
+use crate::{
+    driver::{AddError, Sequence},
+    engine::Output,
+};
+use protocol::{Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Timestamp, Usage, topology};
+use runtime::{BrokerError, Delivery};
+use std::sync::Arc;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+/// How a delivery is settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settlement {
+    /// It is answered, or nobody awaits the answer.
+    Ack,
+    /// Another worker should try.
+    Requeue,
+    /// It was tried too often.
+    DeadLetter,
+}
+
+/// Answers one delivery and settles it.
+pub(super) async fn run(delivery: Delivery, shared: Arc<Shared>) {
+    let settlement = match parse(&delivery.body) {
+        Ok(envelope) => attempt(envelope, delivery.attempt, &shared).await,
+        Err(why) => {
+            tracing::warn!(
+                why,
+                bytes = delivery.body.len(),
+                "an inference job cannot be read; it goes to the dead letters"
+            );
+            Settlement::DeadLetter
+        }
+    };
+    if let Err(error) = settle(delivery, settlement).await {
+        tracing::warn!(%error, ?settlement, "a delivery could not be settled; the broker will deliver it again");
+    }
+}
+
+/// The error never quotes the body.
+fn parse(body: &[u8]) -> Result<Envelope<InferenceJob>, String> {
+    let envelope: Envelope<InferenceJob> =
+        serde_json::from_slice(body).map_err(|error| format!("{:?} at column {}", error.classify(), error.column()))?;
+    let expected = Envelope::<InferenceJob>::VERSION;
+    if envelope.v == expected {
+        Ok(envelope)
+    } else {
+        Err(format!("version {}, this build reads {expected}", envelope.v))
+    }
+}
+
+async fn settle(delivery: Delivery, settlement: Settlement) -> Result<(), BrokerError> {
+    match settlement {
+        Settlement::Ack => delivery.ack().await,
+        Settlement::Requeue => delivery.requeue().await,
+        Settlement::DeadLetter => delivery.dead_letter().await,
+    }
+}
+
+async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, shared: &Shared) -> Settlement {
+    let ticket = shared.cancels.enter(envelope.job.clone(), attempt, &shared.hand_back);
+    let tokens = ticket.tokens.clone();
+    tokio::select! {
+        biased;
+        () = tokens.handed_back.cancelled() => Settlement::Requeue,
+        settlement = answer(envelope, attempt, &tokens, shared) => settlement,
+    }
+}
+
+async fn answer(envelope: Envelope<InferenceJob>, attempt: u32, tokens: &Tokens, shared: &Shared) -> Settlement {
+    let context = &shared.context;
+    let replies = Replies::new(context.broker.clone(), context.clock.clone(), &envelope, attempt);
+    if tokens.cancelled.is_cancelled() {
+        let nothing = Event::Finished {
+            reason: FinishReason::Cancelled,
+            usage: Usage::default(),
+        };
+        return acked(replies.finish(nothing).await);
+    }
+    let Envelope {
+        deadline,
+        published,
+        traceparent,
+        body,
+        ..
+    } = envelope;
+    if deadline <= context.clock.now() {
+        return acked(replies.finish(Event::Failed(too_late())).await);
+    }
+    let stages = Stages::queue_wait(&shared.model, traceparent);
+    match shared.driver.add(body.messages, body.prefix, body.sampling).await {
+        Ok(sequence) => {
+            let stream = Stream::new(shared, sequence, replies, stages, (published, deadline), attempt);
+            stream.run(tokens).await
+        }
+        Err(AddError::Refused(failure)) => acked(replies.finish(Event::Failed(failure)).await),
+        Err(AddError::Stopped) => engine_stopped(replies, attempt).await,
+    }
+}
+
+/// A running answer.
+struct Stream<'a> {
+    shared: &'a Shared,
+    sequence: Sequence,
+    replies: Replies,
+    stages: Stages,
+    published: Timestamp,
+    deadline: Timestamp,
+    attempt: u32,
+    usage: Usage,
+    /// Tokens that have shown no text yet.
+    silent: u32,
+    flushed: Option<Instant>,
+}
+
+/// What a stream waits for.
+enum Next {
+    Cancelled,
+    Output(Option<Output>),
+    Tick,
+}
+
+impl<'a> Stream<'a> {
+    fn new(
+        shared: &'a Shared,
+        sequence: Sequence,
+        replies: Replies,
+        stages: Stages,
+        (published, deadline): (Timestamp, Timestamp),
+        attempt: u32,
+    ) -> Self {
+        let usage = Usage {
+            prompt_tokens: sequence.admitted.prompt_tokens,
+            completion_tokens: 0,
+        };
+        Self {
+            shared,
+            sequence,
+            replies,
+            stages,
+            published,
+            deadline,
+            attempt,
+            usage,
+            silent: 0,
+            flushed: None,
+        }
+    }
+
+    async fn run(mut self, tokens: &Tokens) -> Settlement {
+        let mut ticks = interval(self.shared.coalesce);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let next = tokio::select! {
+                biased;
+                () = tokens.cancelled.cancelled() => Next::Cancelled,
+                output = self.sequence.next() => Next::Output(output),
+                _ = ticks.tick() => Next::Tick,
+            };
+            let is_tick = matches!(next, Next::Tick);
+            match next {
+                Next::Cancelled => return self.finish(FinishReason::Cancelled).await,
+                Next::Output(None) => return engine_stopped(self.replies, self.attempt).await,
+                Next::Output(Some(Output::Failed(_, failure))) => return self.fail(failure).await,
+                Next::Output(Some(Output::Finished { reason, usage, .. })) => {
+                    self.usage = usage;
+                    return self.finish(reason).await;
+                }
+                Next::Output(Some(Output::Started(_))) => self.started(),
+                Next::Output(Some(Output::Token { text, tokens, .. })) => self.token(text, tokens),
+                Next::Tick => {}
+            }
+            if self.deadline <= self.shared.context.clock.now() {
+                return self.fail(too_late()).await;
+            }
+            if (is_tick || self.is_due()) && self.flush().await.is_err() {
+                return Settlement::Ack;
+            }
+        }
+    }
+
+    /// What comes before the first text, and that text, goes out at once; the rest is gathered.
+    fn is_due(&self) -> bool {
+        self.flushed.is_none_or(|at| at.elapsed() >= self.shared.coalesce)
+    }
+
+    async fn flush(&mut self) -> Result<(), Unread> {
+        if self.usage.completion_tokens > self.silent {
+            self.flushed = Some(Instant::now());
+        }
+        self.replies.flush().await
+    }
+
+    fn started(&mut self) {
+        let prompt_tokens = self.usage.prompt_tokens;
+        self.stages
+            .prefill(prompt_tokens, self.published, self.shared.context.clock.now());
+        let (worker, model) = (self.shared.worker.clone(), self.shared.model.clone());
+        self.replies.push(Event::Started {
+            worker,
+            model,
+            prompt_tokens,
+        });
+    }
+
+    fn token(&mut self, text: String, tokens: u32) {
+        self.usage.completion_tokens += tokens;
+        self.stages.decoded(tokens);
+        self.silent += tokens;
+        if !text.is_empty() {
+            self.replies.push(Event::Token {
+                text,
+                tokens: std::mem::take(&mut self.silent),
+            });
+        }
+    }
+
+    async fn finish(self, reason: FinishReason) -> Settlement {
+        self.stages.finished(reason, self.usage);
+        acked(
+            self.replies
+                .finish(Event::Finished {
+                    reason,
+                    usage: self.usage,
+                })
+                .await,
+        )
+    }
+
+    async fn fail(self, failure: Failure) -> Settlement {
+        acked(self.replies.finish(Event::Failed(failure)).await)
+    }
+}
+
+/// A job that met a failing engine at each of its deliveries is answered, so that its reader does not wait in vain.
+async fn engine_stopped(replies: Replies, attempt: u32) -> Settlement {
+    if attempt < topology::DELIVERY_LIMIT {
+        return Settlement::Requeue;
+    }
+    let failure = Failure::new(
+        ErrorCode::EngineFailed,
+        "the engine failed at this prompt; rephrase it or try later",
+    );
+    let _ = replies.finish(Event::Failed(failure)).await;
+    Settlement::DeadLetter
+}
+
+fn acked(published: Result<(), Unread>) -> Settlement {
+    if published == Err(Unread) {
+        tracing::debug!("an answer's reader is gone");
+    }
+    Settlement::Ack
+}
+
+fn too_late() -> Failure {
+    Failure::new(
+        ErrorCode::DeadlineExceeded,
+        "the deadline passed before the answer was complete",
+    )
+}

@@ -1,0 +1,104 @@
+//! From a configured engine to a running one.
+
+use crate::{config::Config, echo::Echo, engine::Engine};
+use runtime::config::Problem;
+use std::{path::Path, time::Duration};
+
+/// Why an engine cannot be opened; the message says how to mend it.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The configured value is wrong.
+    #[error(transparent)]
+    Config(#[from] Problem),
+}
+
+/// Which engine `inference.engine` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Candle { file: String },
+    Openai { base: String, model: String },
+    Echo { delay: Duration },
+}
+
+impl Choice {
+    pub fn parse(engine: &str) -> Result<Self, Problem> {
+        let chosen = match engine.split_once(':') {
+            Some(("candle", file)) if !file.is_empty() => Some(Self::Candle { file: file.into() }),
+            Some(("openai", url)) => openai(url),
+            Some(("echo", query)) => echo(query),
+            _ => None,
+        };
+        let expected = "candle:<file.gguf>, openai:<http(s) base url>#<model>, echo: or echo:?delay_ms=<n>";
+        chosen.ok_or_else(|| Problem::new("inference.engine", format!("{engine:?}"), expected))
+    }
+}
+
+fn openai(url: &str) -> Option<Choice> {
+    let (base, model) = url.split_once('#')?;
+    let is_http = base.starts_with("http://") || base.starts_with("https://");
+    let base = base.trim_end_matches('/').to_string();
+    (is_http && !model.is_empty()).then(|| Choice::Openai {
+        base,
+        model: model.into(),
+    })
+}
+
+fn echo(query: &str) -> Option<Choice> {
+    let delay_ms = match query {
+        "" => 0,
+        _ => query.strip_prefix("?delay_ms=")?.parse().ok()?,
+    };
+    Some(Choice::Echo {
+        delay: Duration::from_millis(delay_ms),
+    })
+}
+
+/// Opens the engine that `config` names; a model is loaded whole, so this takes seconds and blocks.
+pub fn open(config: &Config, models_dir: &Path) -> Result<Box<dyn Engine>, OpenError> {
+    match Choice::parse(&config.engine)? {
+        Choice::Echo { delay } => {
+            tracing::warn!("inference.engine = echo: repeats its input; it is for tests and overhead benchmarks only");
+            Ok(Box::new(Echo::new(config, delay)))
+        }
+        Choice::Candle { .. } | Choice::Openai { .. } => {
+            let expected = format!(
+                "echo: (no other engine is built yet; models_dir = {})",
+                models_dir.display()
+            );
+            Err(Problem::new("inference.engine", &config.engine, expected).into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scheme_picks_the_engine() {
+        let candle = Choice::Candle { file: "a.gguf".into() };
+        assert_eq!(Choice::parse("candle:a.gguf"), Ok(candle));
+        let openai = Choice::Openai {
+            base: "http://127.0.0.1:8000/v1".into(),
+            model: "qwen".into(),
+        };
+        assert_eq!(Choice::parse("openai:http://127.0.0.1:8000/v1/#qwen"), Ok(openai));
+        assert_eq!(
+            Choice::parse("echo:?delay_ms=7"),
+            Ok(Choice::Echo {
+                delay: Duration::from_millis(7)
+            })
+        );
+        for wrong in [
+            "",
+            "echo",
+            "candle:",
+            "openai:127.0.0.1#m",
+            "openai:http://h",
+            "echo:?delay=1",
+            "echo:x",
+        ] {
+            assert_eq!(Choice::parse(wrong).unwrap_err().key, "inference.engine", "{wrong}");
+        }
+    }
+}

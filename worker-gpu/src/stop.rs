@@ -1,0 +1,122 @@
+//! Stop strings: text is let through only once no stop string can begin in it any more.
+
+/// Holds back what may become a stop string; never more than the longest of them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct StopFilter {
+    stops: Vec<String>,
+    held: String,
+}
+
+/// What [`StopFilter::push`] lets through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Passed {
+    /// Text to show.
+    pub text: String,
+    /// Whether a stop string followed; then nothing more is to be shown.
+    pub stopped: bool,
+}
+
+impl StopFilter {
+    pub fn new(stops: &[String]) -> Self {
+        Self {
+            stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
+            held: String::new(),
+        }
+    }
+
+    /// Appends generated text.
+    pub fn push(&mut self, text: &str) -> Passed {
+        self.held.push_str(text);
+        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+            self.held.truncate(at);
+            return Passed {
+                text: std::mem::take(&mut self.held),
+                stopped: true,
+            };
+        }
+        let rest = self.held.split_off(self.held.len() - self.undecided());
+        Passed {
+            text: std::mem::replace(&mut self.held, rest),
+            stopped: false,
+        }
+    }
+
+    /// What is still held back when generation ends.
+    pub fn finish(&mut self) -> String {
+        std::mem::take(&mut self.held)
+    }
+
+    /// Length of the longest end of the held text that begins a stop string.
+    fn undecided(&self) -> usize {
+        let begins = |stop: &String| {
+            let longest = (stop.len() - 1).min(self.held.len());
+            (1..=longest)
+                .rev()
+                .find(|&n| stop.is_char_boundary(n) && self.held.ends_with(&stop[..n]))
+        };
+        self.stops.iter().filter_map(begins).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn whole(text: &str, stops: &[String]) -> String {
+        let end = stops.iter().filter_map(|stop| text.find(stop.as_str())).min();
+        text[..end.unwrap_or(text.len())].to_string()
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_the_text_differently_changes_nothing(
+            pieces in prop::collection::vec("[ab。]{0,4}", 0..12),
+            stops in prop::collection::vec("[ab。]{1,4}", 0..3),
+        ) {
+            let mut filter = StopFilter::new(&stops);
+            let (mut shown, mut stopped) = (String::new(), false);
+            for piece in &pieces {
+                let passed = filter.push(piece);
+                shown.push_str(&passed.text);
+                stopped = passed.stopped;
+                if stopped { break; }
+            }
+            if !stopped { shown.push_str(&filter.finish()); }
+            prop_assert_eq!(shown, whole(&pieces.concat(), &stops));
+        }
+    }
+
+    #[test]
+    fn text_that_cannot_become_a_stop_string_passes_at_once() {
+        let mut filter = StopFilter::new(&["\n\n".into()]);
+        assert_eq!(
+            filter.push("one"),
+            Passed {
+                text: "one".into(),
+                stopped: false
+            }
+        );
+        assert_eq!(
+            filter.push("\n"),
+            Passed {
+                text: String::new(),
+                stopped: false
+            }
+        );
+        assert_eq!(
+            filter.push("two"),
+            Passed {
+                text: "\ntwo".into(),
+                stopped: false
+            }
+        );
+        assert_eq!(
+            filter.push("\n\nthree"),
+            Passed {
+                text: String::new(),
+                stopped: true
+            }
+        );
+    }
+}
