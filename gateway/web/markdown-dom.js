@@ -53,7 +53,8 @@ export class MarkdownView {
   #inline({ type, text, inlines, number }) {
     switch (type) {
       case "strong":
-        return element("strong", {}, ...this.#inlines(inlines));
+      case "em":
+        return element(type, {}, ...this.#inlines(inlines));
       case "code":
         return element("code", {}, text);
       case "link":

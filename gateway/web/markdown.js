@@ -1,7 +1,7 @@
 /**
  * The light Markdown of answers, as data. Blocks: `{type: "paragraph"|"heading", inlines}`, `{type: "code", text}`,
  * `{type: "list", ordered, start, items: [{inlines, children: [list]}]}`. Inlines: `{type: "text"|"code"|"link", text}`,
- * `{type: "strong", inlines}`, `{type: "break"}`, `{type: "citation", number}`. What is not Markdown here stays text.
+ * `{type: "strong"|"em", inlines}`, `{type: "break"}`, `{type: "citation", number}`. What is not Markdown here stays text.
  */
 export function parseMarkdown(source) {
   const lines = source.replace(/\r\n?/g, "\n").split("\n");
@@ -81,7 +81,8 @@ function isContinuation(lines, at) {
 const INLINE = new RegExp(
   [
     "`(?<code>[^`\\n]+)`",
-    "\\*\\*(?<strong>\\S(?:[^\\n]*?\\S)?)\\*\\*(?!\\*)",
+    "\\*\\*(?<strong>\\*?[^\\s*](?:[^\\n]*?\\S)?)\\*\\*(?!\\*)",
+    "(?<!\\*)\\*(?<em>[^\\s*](?:[^*\\n]*[^\\s*])?)\\*(?!\\*)",
     "[[【［](?<citation>\\d{1,3}(?:\\s*[,，、]\\s*\\d{1,3})*)[\\]】］]",
     "\\[(?<label>[^\\]\\n]+)\\]\\((?<target>https?://[^\\s)]+)\\)",
     "(?<link>https?://[^\\s<>\"'`（）()，。；、！？】」]*[^\\s<>\"'`（）()，。；、！？】」.,;:!?\\]*])",
@@ -90,13 +91,17 @@ const INLINE = new RegExp(
   "g",
 );
 
+/** Deeper nesting stays text: an answer may be made to nest without end. */
+const MAX_DEPTH = 4;
+
 /** The inlines of one block's text. */
-export function parseInlines(source) {
+export function parseInlines(source, depth = 0) {
+  if (depth > MAX_DEPTH) return [{ type: "text", text: source }];
   const inlines = [];
   let from = 0;
   for (const match of source.matchAll(INLINE)) {
     pushText(inlines, source.slice(from, match.index));
-    inlines.push(...inlinesOf(match.groups));
+    inlines.push(...inlinesOf(match.groups, depth + 1));
     from = match.index + match[0].length;
   }
   pushText(inlines, source.slice(from));
@@ -108,9 +113,10 @@ function pushText(inlines, text) {
 }
 
 /** A link's target is always visible: a model may be made to lie about where a link leads. */
-function inlinesOf({ code, strong, citation, label, target, link }) {
+function inlinesOf({ code, strong, em, citation, label, target, link }, depth) {
   if (code !== undefined) return [{ type: "code", text: code }];
-  if (strong !== undefined) return [{ type: "strong", inlines: parseInlines(strong) }];
+  if (strong !== undefined) return [{ type: "strong", inlines: parseInlines(strong, depth) }];
+  if (em !== undefined) return [{ type: "em", inlines: parseInlines(em, depth) }];
   if (citation !== undefined) return citation.match(/\d+/g).map((digits) => ({ type: "citation", number: Number(digits) }));
   if (label === target && target) return [{ type: "link", text: target }];
   if (target !== undefined) return [{ type: "text", text: `${label} (` }, { type: "link", text: target }, { type: "text", text: ")" }];

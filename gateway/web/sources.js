@@ -17,8 +17,9 @@ export function citationButton(citation) {
 
 function sourceItem(citation) {
   const number = element("span", { className: "number", attributes: { "aria-hidden": "true" } }, String(citation.number));
-  const title = element("span", { className: "title", lang: scriptLanguage(citation.title) }, citation.title);
-  const button = element("button", { type: "button", className: "source" }, number, title);
+  const title = element("span", { lang: scriptLanguage(citation.title) }, citation.title);
+  const text = element("span", {}, title, element("span", { className: "document" }, citation.document));
+  const button = element("button", { type: "button", className: "source" }, number, text);
   return element("li", {}, opens(button, citation));
 }
 

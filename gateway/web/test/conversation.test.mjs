@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { after, before, beforeEach, test } from "node:test";
+import { Conversation } from "../conversation.js";
+import { tab } from "../storage.js";
+import { newTurn } from "../turn.js";
+
+/** A real HTTP server on loopback; `script` answers each request, and `seen` notes it. */
+const seen = [];
+let script;
+const server = createServer(async (request, response) => {
+  const chunks = await request.toArray();
+  const body = chunks.length ? JSON.parse(Buffer.concat(chunks)) : null;
+  seen.push({ line: `${request.method} ${request.url}`, key: request.headers.authorization, body });
+  script(request, response);
+});
+
+const json = (response, status, value, headers = {}) => response.writeHead(status, headers).end(JSON.stringify(value));
+const refuse = (response, status, code, headers) => json(response, status, { error: { code, message: `is ${code}` } }, headers);
+const answer = (response, text) => response.end(`: alive\n\nid: j:0\nevent: token\ndata: {"type":"token","text":"${text}"}\n\n`);
+const isAsk = (request) => request.url.endsWith("/messages");
+
+let conversation;
+before(async () => {
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  conversation = new Conversation(`http://127.0.0.1:${server.address().port}/`);
+});
+after(() => server.close());
+beforeEach(() => {
+  seen.length = 0;
+  conversation.changeKey("none");
+  conversation.changeKey("k");
+});
+
+async function ask(lang) {
+  const events = [];
+  const signal = new AbortController().signal;
+  for await (const event of conversation.ask(newTurn("q", "m1"), lang, signal)) events.push(event);
+  return events;
+}
+
+test("the first question makes a session and asks in it", async () => {
+  script = (request, response) => (isAsk(request) ? answer(response, "hi") : json(response, 201, { id: "s 1" }));
+  assert.deepEqual(await ask("zh"), [{ type: "token", text: "hi", id: "j:0" }]);
+  assert.deepEqual(seen.map(({ line }) => line), ["POST /v1/sessions", "POST /v1/sessions/s%201/messages"]);
+  assert.deepEqual(seen[1].body, { content: "q", client_message_id: "m1", lang: "zh" });
+  assert.equal(seen[1].key, "Bearer k");
+  await ask();
+  assert.equal(seen.length, 3, "the session is kept");
+  assert.equal("lang" in seen[2].body, false);
+});
+
+test("a lost session is replaced once and the question sent again under its id", async () => {
+  tab.set("session", "old");
+  script = (request, response) => {
+    if (request.url.includes("/old/")) return refuse(response, 404, "session_not_found");
+    return isAsk(request) ? answer(response, "hi") : json(response, 201, { id: "new" });
+  };
+  assert.equal((await ask()).length, 1);
+  assert.deepEqual(seen.map(({ body }) => body?.client_message_id), ["m1", undefined, "m1"]);
+  assert.equal(tab.get("session"), "new");
+  script = (request, response) => (isAsk(request) ? refuse(response, 404, "session_not_found") : json(response, 201, { id: "x" }));
+  await assert.rejects(ask(), { code: "session_not_found" });
+});
+
+test("a busy session is waited for, a full service is not", async () => {
+  tab.set("session", "s");
+  let refusals = 1;
+  script = (_, response) => (refusals-- > 0 ? refuse(response, 409, "conflict") : answer(response, "hi"));
+  assert.equal((await ask()).length, 1);
+  script = (_, response) => refuse(response, 503, "overloaded", { "retry-after": "7" });
+  await assert.rejects(ask(), { code: "overloaded", status: 503, retryAfter: 7, message: "is overloaded" });
+});
+
+test("what is not the contract's is an error with a name", async () => {
+  tab.set("session", "s");
+  script = (_, response) => response.end("data: {oops\n\n");
+  await assert.rejects(ask(), { code: "bad_answer" });
+  script = (_, response) => response.writeHead(502).end("<html>");
+  await assert.rejects(ask(), { code: "http_502" });
+  script = (_, response) => response.destroy();
+  await assert.rejects(ask(), { code: "network" });
+  script = (_, response) => response.write("data: {}\n\n", () => response.destroy());
+  await assert.rejects(ask(), { code: "network" });
+});
+
+test("aborting closes the connection", async () => {
+  tab.set("session", "s");
+  const controller = new AbortController();
+  let closed;
+  const gone = new Promise((resolve) => (closed = resolve));
+  script = (_, response) => {
+    response.on("close", closed);
+    response.write('data: {"type":"token","text":"a"}\n\n');
+  };
+  const reading = (async () => {
+    for await (const event of conversation.ask(newTurn("q", "m"), undefined, controller.signal)) if (event) controller.abort();
+  })();
+  await assert.rejects(reading, { name: "AbortError" });
+  await gone;
+});
+
+test("a reload finds the stored turns; a lost session is an empty one", async () => {
+  tab.set("session", "s");
+  script = (_, response) => json(response, 200, { id: "s", messages: [{ role: "user", content: "q" }, { role: "assistant", content: "a" }] });
+  assert.deepEqual((await conversation.load()).map(({ question, text }) => [question, text]), [["q", "a"]]);
+  script = (_, response) => refuse(response, 404, "session_not_found");
+  assert.deepEqual(await conversation.load(), []);
+  assert.equal(tab.get("session"), null);
+});
+
+test("a new conversation deletes the old session, and another key forgets it", async () => {
+  tab.set("session", "old");
+  script = (request, response) => (request.method === "DELETE" ? response.writeHead(204).end() : json(response, 201, { id: "new" }));
+  await conversation.restart();
+  assert.deepEqual(seen.map(({ line }) => line).sort(), ["DELETE /v1/sessions/old", "POST /v1/sessions"]);
+  assert.equal(tab.get("session"), "new");
+  assert.equal(conversation.changeKey("k"), false);
+  assert.equal(tab.get("session"), "new");
+  assert.equal(conversation.changeKey("k2"), true);
+  assert.equal(tab.get("session"), null);
+});
