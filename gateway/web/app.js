@@ -88,9 +88,10 @@ function stopAnswer() {
 }
 
 async function showHistory() {
+  const session = tab.get("session");
   try {
     const turns = await conversation.load();
-    if (!running) turns.forEach((turn) => log.show(turn));
+    if (!running && tab.get("session") === session) turns.forEach((turn) => log.show(turn));
   } catch (error) {
     log.show(fail(newTurn(null, freshId()), error));
   }

@@ -10,9 +10,14 @@ export function freshId() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+function aborted(signal) {
+  return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
+}
+
 /** The tab's conversation with the gateway: one tenant key, one session, the question under way. */
 export class Conversation {
   #base;
+  #creating = null;
 
   constructor(base) {
     this.#base = base;
@@ -22,8 +27,7 @@ export class Conversation {
   changeKey(key) {
     if (key === tab.get("key")) return false;
     tab.set("key", key);
-    tab.remove("session");
-    tab.remove("pending");
+    this.#forget();
     return true;
   }
 
@@ -56,7 +60,8 @@ export class Conversation {
     const waits = [...CONFLICT_WAITS];
     for (let replaced = false; ; ) {
       try {
-        yield* this.#api().ask(await this.#session(), message, signal);
+        const session = await Promise.race([this.#session(), aborted(signal)]);
+        yield* this.#api().ask(session, message, signal);
         return;
       } catch (error) {
         if (error.code === "session_not_found" && !replaced) {
@@ -75,9 +80,19 @@ export class Conversation {
     tab.remove("pending");
   }
 
+  /** The session's id. One is created at a time, and one that comes after the key has changed is not kept. */
   async #session() {
-    if (!tab.get("session")) tab.set("session", await this.#api().createSession());
-    return tab.get("session");
+    const stored = tab.get("session");
+    if (stored) return stored;
+    this.#creating ??= this.#api().createSession();
+    const creating = this.#creating;
+    try {
+      const id = await creating;
+      if (this.#creating === creating) tab.set("session", id);
+      return id;
+    } finally {
+      if (this.#creating === creating) this.#creating = null;
+    }
   }
 
   #api() {
@@ -85,6 +100,7 @@ export class Conversation {
   }
 
   #forget() {
+    this.#creating = null;
     tab.remove("session");
     tab.remove("pending");
   }

@@ -84,6 +84,29 @@ test("what is not the contract's is an error with a name", async () => {
   await assert.rejects(ask(), { code: "network" });
 });
 
+test("questions at once share the session, which another key does not inherit", async () => {
+  let made = 0;
+  script = (request, response) => (isAsk(request) ? answer(response, "hi") : setTimeout(() => json(response, 201, { id: `s${(made += 1)}` }), 20));
+  await Promise.all([ask(), conversation.restart(), ask()]);
+  await ask();
+  assert.equal(new Set(seen.filter(({ line }) => line.endsWith("/messages")).map(({ line }) => line)).size, made);
+  conversation.changeKey("k2");
+  const late = conversation.restart();
+  conversation.changeKey("k3");
+  await late;
+  assert.equal(tab.get("session"), null);
+});
+
+test("a session that is not given can be waited for no longer", async () => {
+  let held;
+  script = (_, response) => (held = response);
+  const controller = new AbortController();
+  const reading = conversation.ask(newTurn("q", "m"), undefined, controller.signal).next();
+  setTimeout(() => controller.abort(), 20);
+  await assert.rejects(reading, { name: "AbortError" });
+  held.destroy();
+});
+
 test("aborting closes the connection", async () => {
   tab.set("session", "s");
   const controller = new AbortController();
