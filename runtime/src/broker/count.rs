@@ -10,11 +10,7 @@ pub(super) fn published(queue: &str, result: &Result<(), BrokerError>) {
         Err(BrokerError::Unroutable(_)) => "unroutable",
         Err(BrokerError::Unavailable(_) | BrokerError::Misconfigured(_)) => "unavailable",
     };
-    let queue = if queue.starts_with("replies.") {
-        "replies"
-    } else {
-        queue
-    };
+    let queue = if queue.starts_with("replies.") { "replies" } else { queue };
     metrics::counter!(metric::PUBLISHED, "queue" => queue.to_owned(), "result" => result).increment(1);
 }
 

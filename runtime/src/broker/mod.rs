@@ -80,10 +80,7 @@ pub struct Consumer {
 impl Consumer {
     /// Wraps a backend's channel; `guard` ends the subscription when it is dropped.
     pub fn new(deliveries: mpsc::Receiver<Delivery>, guard: impl Send + Sync + 'static) -> Self {
-        Self {
-            _guard: Box::new(guard),
-            deliveries,
-        }
+        Self { _guard: Box::new(guard), deliveries }
     }
 
     /// The next job; `None` once the broker has shut down for good.

@@ -1,47 +1,109 @@
-//! RabbitMQ.
+//! RabbitMQ, from 3.10 to 4.x.
+//!
+//! A supervisor keeps one connection ([`link`]); on it live one publishing channel ([`outbox`]) and a channel per
+//! consumer ([`source`]), each of which sets itself up anew on the next connection. No lock is held across an await but
+//! the one of [`Broker::depth`]'s channel.
 
-use super::{Broker, BrokerError, Consumer, Message};
+mod address;
+mod confirms;
+mod error;
+mod link;
+mod listen;
+mod outbox;
+mod source;
+mod topology;
+mod work;
+
+use super::{Broker, BrokerError, Consumer, Message, count};
 use async_trait::async_trait;
 use bytes::Bytes;
-use protocol::topology::WorkQueue;
+use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
+use link::Link;
+use outbox::{Outbox, Parcel};
+use protocol::topology::{DEAD_LETTERS, WorkQueue};
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{Mutex, mpsc},
+    time::timeout,
+};
+use tokio_util::sync::DropGuard;
 
-/// A connection to RabbitMQ; not yet built.
-pub struct AmqpBroker;
+/// The largest message that every supported RabbitMQ takes.
+const MAX_BODY: usize = 16 * 1024 * 1024;
 
-fn unbuilt() -> BrokerError {
-    BrokerError::Misconfigured("amqp is not built yet: use memory:".into())
+/// A connection to RabbitMQ that renews itself.
+pub struct AmqpBroker {
+    link: Link,
+    outbox: Outbox,
+    /// For [`Broker::depth`].
+    probe: Mutex<Option<Channel>>,
+    _stop: DropGuard,
 }
 
 impl AmqpBroker {
-    /// Refuses.
-    pub async fn connect(_url: &str, _patience: Duration) -> Result<Self, BrokerError> {
-        Err(unbuilt())
+    /// Connects and declares the topology; every later call waits for the broker for at most `patience`.
+    pub async fn connect(url: &str, patience: Duration) -> Result<Self, BrokerError> {
+        let (link, stop) = Link::connect(url, patience).await?;
+        let outbox = Outbox::start(link.clone());
+        Ok(Self { link, outbox, probe: Mutex::new(None), _stop: stop })
+    }
+
+    async fn send(&self, exchange: &str, key: &str, body: Bytes, ttl: Option<Duration>) -> Result<(), BrokerError> {
+        error::name(exchange)?;
+        error::name(key)?;
+        if body.len() > MAX_BODY {
+            let length = body.len();
+            let why = format!("a message of {length} bytes for {exchange}{key}: at most {MAX_BODY} are carried");
+            return Err(BrokerError::Misconfigured(why));
+        }
+        self.outbox.send(Parcel { exchange: exchange.into(), key: key.into(), body, ttl }).await
+    }
+
+    async fn measure(&self, queue: &str) -> Result<u32, BrokerError> {
+        let live = self.link.live_now()?;
+        let mut probe = self.probe.lock().await;
+        let channel = match probe.take().filter(|channel| channel.status().connected()) {
+            Some(channel) => channel,
+            None => live.channel().await?,
+        };
+        let options = QueueDeclareOptions { passive: true, ..Default::default() };
+        let declared = channel.queue_declare(error::name(queue)?, options, FieldTable::default()).await;
+        let declared = declared.map_err(|error| error::of_queue(queue, &error))?;
+        *probe = Some(channel);
+        Ok(declared.message_count())
     }
 }
 
 #[async_trait]
 impl Broker for AmqpBroker {
-    async fn publish(&self, _: &str, _: Message) -> Result<(), BrokerError> {
-        Err(unbuilt())
+    async fn publish(&self, queue: &str, message: Message) -> Result<(), BrokerError> {
+        let result = self.send("", queue, message.body, message.ttl).await;
+        count::published(queue, &result);
+        result
     }
-    async fn broadcast(&self, _: &str, _: Bytes) -> Result<(), BrokerError> {
-        Err(unbuilt())
+
+    async fn broadcast(&self, exchange: &str, body: Bytes) -> Result<(), BrokerError> {
+        self.send(exchange, "", body, None).await
     }
-    async fn consume(&self, _: WorkQueue, _: u16) -> Result<Consumer, BrokerError> {
-        Err(unbuilt())
+
+    async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
+        work::consume(&self.link, queue, prefetch).await
     }
-    async fn replies(&self, _: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
-        Err(unbuilt())
+
+    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+        listen::replies(&self.link, queue).await
     }
-    async fn subscribe(&self, _: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
-        Err(unbuilt())
+
+    async fn subscribe(&self, exchange: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+        listen::subscribe(&self.link, exchange).await
     }
-    async fn depth(&self, _: &str) -> Result<u32, BrokerError> {
-        Err(unbuilt())
+
+    async fn depth(&self, queue: &str) -> Result<u32, BrokerError> {
+        let measured = timeout(self.link.patience, self.measure(queue)).await;
+        measured.unwrap_or_else(|_| Err(self.link.why_not()))
     }
+
     async fn check(&self) -> Result<(), BrokerError> {
-        Err(unbuilt())
+        self.depth(DEAD_LETTERS).await.map(|_| ())
     }
 }

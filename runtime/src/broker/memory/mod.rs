@@ -45,14 +45,7 @@ impl Broker for MemoryBroker {
 
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
         let (id, deliveries) = lock(&self.0).consume(queue, prefetch);
-        Ok(Consumer::new(
-            deliveries,
-            Subscription {
-                shared: Arc::downgrade(&self.0),
-                queue: queue.name,
-                id,
-            },
-        ))
+        Ok(Consumer::new(deliveries, Subscription { shared: Arc::downgrade(&self.0), queue: queue.name, id }))
     }
 
     async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {

@@ -36,10 +36,7 @@ pub(super) struct Queue {
 
 impl Queue {
     pub fn new(max_length: u32) -> Self {
-        Self {
-            max_length: max_length as usize,
-            ..Self::default()
-        }
+        Self { max_length: max_length as usize, ..Self::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -65,11 +62,7 @@ impl Queue {
     /// Removes the first message if its time has run out.
     pub fn pop_expired(&mut self, now: Instant) -> Option<Item> {
         let first = self.returned.front().or(self.ready.front())?;
-        if first.expires.is_some_and(|at| at <= now) {
-            self.pop()
-        } else {
-            None
-        }
+        if first.expires.is_some_and(|at| at <= now) { self.pop() } else { None }
     }
 
     pub fn add_taker(&mut self, taker: Taker) {
@@ -79,16 +72,8 @@ impl Queue {
     /// Removes a taker and returns what it had not settled, oldest first.
     pub fn remove_taker(&mut self, id: u64) -> Vec<Item> {
         self.takers.retain(|taker| taker.id != id);
-        let tags: Vec<u64> = self
-            .unsettled
-            .iter()
-            .filter(|(_, (of, _))| *of == id)
-            .map(|(tag, _)| *tag)
-            .collect();
-        tags.iter()
-            .filter_map(|tag| self.unsettled.remove(tag))
-            .map(|(_, item)| item)
-            .collect()
+        let tags: Vec<u64> = self.unsettled.iter().filter(|(_, (of, _))| *of == id).map(|(tag, _)| *tag).collect();
+        tags.iter().filter_map(|tag| self.unsettled.remove(tag)).map(|(_, item)| item).collect()
     }
 
     /// Ends the delivery `tag`; `None` when it is no longer out.

@@ -14,9 +14,7 @@ pub(super) struct MemorySettle {
 
 impl MemorySettle {
     fn settle(&self, outcome: Outcome) -> bool {
-        self.shared
-            .upgrade()
-            .is_some_and(|shared| lock(&shared).settle(&self.queue, self.tag, outcome))
+        self.shared.upgrade().is_some_and(|shared| lock(&shared).settle(&self.queue, self.tag, outcome))
     }
 
     fn finish(&self, outcome: Outcome, how: &'static str) -> Result<(), BrokerError> {

@@ -37,17 +37,9 @@ pub(super) struct State {
 pub(super) fn shared() -> Arc<Shared> {
     Arc::new_cyclic(|me| {
         let dead = (DEAD_LETTERS.to_owned(), Queue::new(DEAD_LETTERS_MAX));
-        let work = WORK_QUEUES
-            .iter()
-            .map(|queue| (queue.name.to_owned(), Queue::new(queue.max_length)));
+        let work = WORK_QUEUES.iter().map(|queue| (queue.name.to_owned(), Queue::new(queue.max_length)));
         let queues = work.chain([dead]).collect();
-        Mutex::new(State {
-            me: me.clone(),
-            queues,
-            replies: HashMap::new(),
-            exchanges: HashMap::new(),
-            last_id: 0,
-        })
+        Mutex::new(State { me: me.clone(), queues, replies: HashMap::new(), exchanges: HashMap::new(), last_id: 0 })
     })
 }
 
@@ -69,11 +61,7 @@ impl State {
             return Err(BrokerError::Full(queue.into()));
         }
         let expires = message.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
-        work.push(Item {
-            body: message.body,
-            attempt: 0,
-            expires,
-        });
+        work.push(Item { body: message.body, attempt: 0, expires });
         self.dispatch(queue);
         Ok(())
     }
@@ -82,16 +70,8 @@ impl State {
         let prefetch = usize::from(prefetch.max(1));
         let (sender, receiver) = mpsc::channel(prefetch);
         let id = self.next_id();
-        let work = self
-            .queues
-            .entry(queue.name.to_owned())
-            .or_insert_with(|| Queue::new(queue.max_length));
-        work.add_taker(Taker {
-            id,
-            prefetch,
-            in_flight: 0,
-            sender,
-        });
+        let work = self.queues.entry(queue.name.to_owned()).or_insert_with(|| Queue::new(queue.max_length));
+        work.add_taker(Taker { id, prefetch, in_flight: 0, sender });
         self.expire();
         self.dispatch(queue.name);
         (id, receiver)
@@ -99,11 +79,7 @@ impl State {
 
     /// Ends a consumer; what it had not settled returns to the queue.
     pub fn end(&mut self, queue: &str, taker: u64) {
-        let items = self
-            .queues
-            .get_mut(queue)
-            .map(|work| work.remove_taker(taker))
-            .unwrap_or_default();
+        let items = self.queues.get_mut(queue).map(|work| work.remove_taker(taker)).unwrap_or_default();
         items.into_iter().for_each(|item| self.give_back(queue, item));
         self.expire();
         self.dispatch(queue);
@@ -137,9 +113,7 @@ impl State {
     }
 
     pub fn exchange(&mut self, exchange: &str) -> &broadcast::Sender<Bytes> {
-        self.exchanges
-            .entry(exchange.to_owned())
-            .or_insert_with(|| broadcast::Sender::new(LAG))
+        self.exchanges.entry(exchange.to_owned()).or_insert_with(|| broadcast::Sender::new(LAG))
     }
 
     pub fn depth(&mut self, queue: &str) -> Result<u32, BrokerError> {
@@ -152,10 +126,7 @@ impl State {
     }
 
     fn reply(&mut self, queue: &str, body: Bytes) -> Result<(), BrokerError> {
-        let reader = self
-            .replies
-            .get(queue)
-            .ok_or_else(|| BrokerError::Unroutable(queue.into()))?;
+        let reader = self.replies.get(queue).ok_or_else(|| BrokerError::Unroutable(queue.into()))?;
         match reader.try_send(body) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(BrokerError::Full(queue.into())),
@@ -180,11 +151,7 @@ impl State {
             if dead.is_full() {
                 dead.pop();
             }
-            dead.push(Item {
-                body,
-                attempt: 0,
-                expires: None,
-            });
+            dead.push(Item { body, attempt: 0, expires: None });
         }
         self.dispatch(DEAD_LETTERS);
     }
@@ -200,18 +167,10 @@ impl State {
         loop {
             let (tag, shared) = (self.next_id(), self.me.clone());
             let deliver = |item: &Item| {
-                let settle = MemorySettle {
-                    shared,
-                    queue: queue.to_owned(),
-                    tag,
-                };
+                let settle = MemorySettle { shared, queue: queue.to_owned(), tag };
                 Delivery::new(item.body.clone(), item.attempt, Box::new(settle))
             };
-            if !self
-                .queues
-                .get_mut(queue)
-                .is_some_and(|work| work.deliver_one(tag, deliver))
-            {
+            if !self.queues.get_mut(queue).is_some_and(|work| work.deliver_one(tag, deliver)) {
                 return;
             }
         }

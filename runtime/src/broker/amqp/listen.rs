@@ -1,0 +1,57 @@
+//! Replies and broadcasts: deliveries that are settled as they are sent.
+//!
+//! The broker sends them without waiting, so a reader that lags behind loses some rather than fill the memory: of
+//! replies the newest (their sequence numbers show the gap), of broadcasts the oldest.
+
+use super::{
+    link::Link,
+    source::{Kind, Sink, Source},
+};
+use crate::{
+    BrokerError,
+    broker::broadcasts::{self, LAG},
+};
+use bytes::Bytes;
+use lapin::message::Delivery;
+use protocol::topology::REPLIES_MAX;
+use tokio::sync::{broadcast, mpsc};
+
+pub(super) async fn replies(link: &Link, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+    let (sender, receiver) = mpsc::channel(REPLIES_MAX as usize);
+    Source { link: link.clone(), kind: Kind::Replies(queue.into()) }.start(Replies(sender)).await?;
+    Ok(receiver)
+}
+
+pub(super) async fn subscribe(link: &Link, exchange: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+    let sender = broadcast::Sender::new(LAG);
+    let receiver = broadcasts::forward(sender.subscribe());
+    Source { link: link.clone(), kind: Kind::Broadcasts(exchange.into()) }.start(Broadcasts(sender)).await?;
+    Ok(receiver)
+}
+
+struct Replies(mpsc::Sender<Bytes>);
+
+impl Sink for Replies {
+    async fn take(&self, delivery: Delivery) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.0.try_send(delivery.data.into()) {
+            tracing::warn!("the reader of replies is too slow: a reply is lost");
+        }
+    }
+
+    async fn closed(&self) {
+        self.0.closed().await;
+    }
+}
+
+struct Broadcasts(broadcast::Sender<Bytes>);
+
+impl Sink for Broadcasts {
+    async fn take(&self, delivery: Delivery) {
+        // An error means that the reader has just left.
+        let _ = self.0.send(delivery.data.into());
+    }
+
+    async fn closed(&self) {
+        self.0.closed().await;
+    }
+}

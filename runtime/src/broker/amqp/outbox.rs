@@ -1,0 +1,169 @@
+//! Publications, kept until the broker confirms them, across reconnects.
+//!
+//! One task owns the publishing channel; publishers wait for its verdict without holding a lock, so their confirms
+//! overlap. A publication whose confirm got lost with a connection is published again: at least once, as jobs are.
+
+use super::{
+    confirms::{Confirms, Fate},
+    error::name,
+    link::{Backoff, Link, Live},
+};
+use crate::BrokerError;
+use bytes::Bytes;
+use lapin::{
+    BasicProperties, Channel,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+};
+use std::{collections::BTreeMap, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{interval, timeout},
+};
+
+/// Publications that are not confirmed yet; one more waits outside.
+const UNCONFIRMED: usize = 4096;
+/// After a reconnect, readers need this long at most to declare their queues again; until then a message without a
+/// queue is tried again.
+const GRACE: Duration = Duration::from_secs(5);
+const RETRY: Duration = Duration::from_millis(200);
+const PERSISTENT: u8 = 2;
+
+/// What is published.
+pub(super) struct Parcel {
+    /// Empty: the default exchange, which routes by queue name.
+    pub exchange: String,
+    /// The queue's name.
+    pub key: String,
+    pub body: Bytes,
+    pub ttl: Option<Duration>,
+}
+
+struct Entry {
+    parcel: Parcel,
+    verdict: oneshot::Sender<Result<(), BrokerError>>,
+}
+
+pub(super) struct Outbox {
+    inbox: mpsc::Sender<Entry>,
+    link: Link,
+}
+
+impl Outbox {
+    pub fn start(link: Link) -> Self {
+        let (inbox, entries) = mpsc::channel(64);
+        let task = Task { link: link.clone(), entries, unconfirmed: BTreeMap::new(), again: Vec::new(), last_id: 0 };
+        link.tasks.spawn(task.run());
+        Self { inbox, link }
+    }
+
+    /// Returns once the broker has taken the parcel, or when patience or the parcel's own time has run out.
+    pub async fn send(&self, parcel: Parcel) -> Result<(), BrokerError> {
+        let patience = parcel.ttl.map_or(self.link.patience, |ttl| ttl.min(self.link.patience));
+        let (verdict, outcome) = oneshot::channel();
+        let sending = async {
+            self.inbox.send(Entry { parcel, verdict }).await.ok()?;
+            outcome.await.ok()
+        };
+        timeout(patience, sending).await.ok().flatten().unwrap_or_else(|| Err(self.link.why_not()))
+    }
+}
+
+struct Task {
+    link: Link,
+    entries: mpsc::Receiver<Entry>,
+    unconfirmed: BTreeMap<u64, Entry>,
+    /// Returned ones that deserve another try.
+    again: Vec<u64>,
+    last_id: u64,
+}
+
+impl Task {
+    async fn run(mut self) {
+        let mut backoff = Backoff::new();
+        while let Some(live) = self.link.live().await {
+            match self.serve(&live).await {
+                Ok(()) => return,
+                Err(error) => tracing::debug!(%error, "the publishing channel broke"),
+            }
+            if live.renewed.is_none_or(|since| since.elapsed() > GRACE) {
+                backoff = Backoff::new();
+            }
+            backoff.pause().await;
+        }
+    }
+
+    /// Publishes on one connection until it breaks; `Ok`: there is nothing to publish any more.
+    async fn serve(&mut self, live: &Live) -> Result<(), BrokerError> {
+        let broken = |error: lapin::Error| BrokerError::Unavailable(error.to_string());
+        let channel = live.channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(broken)?;
+        let mut session = Session { channel, confirms: Confirms::default() };
+        let mut retry = interval(RETRY);
+        self.again.clear();
+        self.unconfirmed.retain(|_, entry| !entry.verdict.is_closed());
+        for (id, entry) in &self.unconfirmed {
+            session.publish(*id, &entry.parcel).await?;
+        }
+        loop {
+            tokio::select! {
+                fates = session.confirms.next(), if !session.confirms.is_empty() => {
+                    fates.map_err(broken)?.into_iter().for_each(|(id, fate)| self.judge(live, id, fate));
+                }
+                entry = self.entries.recv(), if self.unconfirmed.len() < UNCONFIRMED => {
+                    let Some(entry) = entry else { return Ok(()) };
+                    self.last_id += 1;
+                    let entry = self.unconfirmed.entry(self.last_id).or_insert(entry);
+                    session.publish(self.last_id, &entry.parcel).await?;
+                }
+                _ = retry.tick(), if !self.again.is_empty() => {
+                    for id in std::mem::take(&mut self.again) {
+                        if let Some(entry) = self.unconfirmed.get(&id) {
+                            session.publish(id, &entry.parcel).await?;
+                        }
+                    }
+                }
+                () = live.lost.cancelled() => return Err(BrokerError::Unavailable("the connection is lost".into())),
+            }
+        }
+    }
+
+    fn judge(&mut self, live: &Live, id: u64, fate: Fate) {
+        let Some(entry) = self.unconfirmed.remove(&id) else { return };
+        let readers_are_late = live.renewed.is_some_and(|since| since.elapsed() < GRACE);
+        if fate == Fate::Returned && readers_are_late && !entry.verdict.is_closed() {
+            self.unconfirmed.insert(id, entry);
+            self.again.push(id);
+            return;
+        }
+        let key = entry.parcel.key;
+        // An error means that the publisher has left.
+        let _ = entry.verdict.send(match fate {
+            Fate::Taken => Ok(()),
+            Fate::Refused => Err(BrokerError::Full(key)),
+            Fate::Returned => Err(BrokerError::Unroutable(key)),
+        });
+    }
+}
+
+struct Session {
+    channel: Channel,
+    confirms: Confirms,
+}
+
+impl Session {
+    async fn publish(&mut self, id: u64, parcel: &Parcel) -> Result<(), BrokerError> {
+        let mut properties = BasicProperties::default().with_message_id(id.to_string().into());
+        if let Some(ttl) = parcel.ttl {
+            // RabbitMQ takes whole milliseconds in 32 bits.
+            properties = properties.with_expiration(ttl.as_millis().min(u32::MAX.into()).to_string().into());
+        }
+        if parcel.exchange.is_empty() {
+            properties = properties.with_delivery_mode(PERSISTENT);
+        }
+        let options = BasicPublishOptions { mandatory: parcel.exchange.is_empty(), ..Default::default() };
+        let (exchange, key) = (name(&parcel.exchange)?, name(&parcel.key)?);
+        let published = self.channel.basic_publish(exchange, key, options, &parcel.body, properties).await;
+        self.confirms.push(id, published.map_err(|error| BrokerError::Unavailable(error.to_string()))?);
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! The topology as RabbitMQ declares it.
+
+use super::error::{name, of_queue};
+use crate::{BrokerError, broker::broadcasts::LAG};
+use lapin::{
+    Channel, Connection, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable, ShortString},
+};
+use protocol::topology::{CANCEL, DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, REPLIES_MAX, WORK_QUEUES, WorkQueue};
+
+fn arguments<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
+    let mut table = FieldTable::default();
+    for (key, value) in entries {
+        table.insert(key.into(), value);
+    }
+    table
+}
+
+fn text(value: &str) -> AMQPValue {
+    AMQPValue::LongString(value.into())
+}
+
+fn number(value: u32) -> AMQPValue {
+    AMQPValue::LongLongInt(value.into())
+}
+
+/// Declares every queue and exchange that all parts share.
+pub(super) async fn declare_all(connection: &Connection) -> Result<(), BrokerError> {
+    let channel = connection.create_channel().await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+    for queue in WORK_QUEUES {
+        declare(&channel, *queue).await?;
+    }
+    declare_dead_letters(&channel).await?;
+    declare_fanout(&channel, CANCEL).await?;
+    channel.close(200, "declared".into()).await.map_err(|error| BrokerError::Unavailable(error.to_string()))
+}
+
+/// Declares a work queue, or [`DEAD_LETTERS`].
+pub(super) async fn declare(channel: &Channel, queue: WorkQueue) -> Result<(), BrokerError> {
+    if queue.name == DEAD_LETTERS {
+        return declare_dead_letters(channel).await;
+    }
+    let arguments = arguments([
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", number(DELIVERY_LIMIT)),
+        ("x-max-length", number(queue.max_length)),
+        ("x-overflow", text("reject-publish")),
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(DEAD_LETTERS)),
+    ]);
+    declare_queue(channel, queue.name, QueueDeclareOptions::durable(), arguments).await.map(|_| ())
+}
+
+async fn declare_dead_letters(channel: &Channel) -> Result<(), BrokerError> {
+    let arguments = arguments([("x-queue-type", text("quorum")), ("x-max-length", number(DEAD_LETTERS_MAX))]);
+    declare_queue(channel, DEAD_LETTERS, QueueDeclareOptions::durable(), arguments).await.map(|_| ())
+}
+
+/// Declares a node's own reply queue. A full one refuses its publisher, as a work queue does: dropping the oldest frame
+/// instead would tear an answer without anyone's knowing.
+pub(super) async fn declare_replies(channel: &Channel, queue: &str) -> Result<(), BrokerError> {
+    let arguments = arguments([("x-max-length", number(REPLIES_MAX)), ("x-overflow", text("reject-publish"))]);
+    declare_queue(channel, queue, QueueDeclareOptions::exclusive().auto_delete(), arguments).await.map(|_| ())
+}
+
+/// Declares one reader's queue of `exchange`, which loses the oldest, and returns the name that the broker gave it.
+pub(super) async fn declare_subscription(channel: &Channel, exchange: &str) -> Result<ShortString, BrokerError> {
+    declare_fanout(channel, exchange).await?;
+    let arguments = arguments([("x-max-length", number(u32::try_from(LAG).unwrap_or(u32::MAX)))]);
+    let queue = declare_queue(channel, "", QueueDeclareOptions::exclusive().auto_delete(), arguments).await?;
+    let binding = (name(exchange)?, QueueBindOptions::default(), FieldTable::default());
+    let bound = channel.queue_bind(queue.clone(), binding.0, "".into(), binding.1, binding.2).await;
+    bound.map_err(|error| of_queue(exchange, &error))?;
+    Ok(queue)
+}
+
+async fn declare_queue(
+    channel: &Channel,
+    queue: &str,
+    options: QueueDeclareOptions,
+    arguments: FieldTable,
+) -> Result<ShortString, BrokerError> {
+    let declared = channel.queue_declare(name(queue)?, options, arguments).await;
+    declared.map(|queue| queue.name().clone()).map_err(|error| of_queue(queue, &error))
+}
+
+async fn declare_fanout(channel: &Channel, exchange: &str) -> Result<(), BrokerError> {
+    let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
+    let declared = channel.exchange_declare(name(exchange)?, ExchangeKind::Fanout, options, FieldTable::default());
+    declared.await.map_err(|error| of_queue(exchange, &error))
+}
