@@ -94,16 +94,9 @@ fn problems(config: &Config, command: &Command) -> Vec<Problem> {
     if serves && config.tenants.is_empty() {
         found.push(Problem::new("tenants", "[]", "at least one [[tenants]] entry, or --demo deploy/demo"));
     }
-    found.extend(repeated(config));
+    found.extend(gateway::Tenants::problems(&config.callers()));
     found.extend(alone_in_memory(config, command));
     found
-}
-
-fn repeated(config: &Config) -> Option<Problem> {
-    let mut ids: Vec<_> = config.tenants.iter().map(|tenant| tenant.id.as_str()).collect();
-    ids.sort_unstable();
-    let twice = ids.windows(2).find(|pair| pair[0] == pair[1])?;
-    Some(Problem::new("tenants.id", twice[0], "an id that no other tenant has"))
 }
 
 /// A role on its own can reach neither jobs nor sessions that live in another process's memory.
@@ -149,14 +142,29 @@ impl Config {
         self.tenants.iter().map(|tenant| (tenant.id.clone(), persona(tenant))).collect()
     }
 
-    /// Who may call, by key.
-    pub fn callers(&self) -> gateway::Tenants {
+    /// Who may call.
+    pub fn callers(&self) -> Vec<gateway::Tenant> {
         let caller = |tenant: &Tenant| gateway::Tenant {
             id: tenant.id.clone(),
             key_hashes: tenant.key_hashes.clone(),
             loopback_only: tenant.loopback_only,
             limits: tenant.limits.clone(),
         };
-        gateway::Tenants::new(self.tenants.iter().map(caller))
+        self.tenants.iter().map(caller).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shipped_file_says_what_the_code_defaults_to() {
+        let shipped: Config = runtime::config::load(DEFAULTS, None, &[]).unwrap();
+        assert_eq!(shipped.telemetry, runtime::telemetry::Config::default());
+        assert_eq!(shipped.gateway, gateway::Config::default());
+        assert_eq!(shipped.session, actors::Config::default());
+        assert_eq!(shipped.retrieval, worker_retrieval::Config::default());
+        assert_eq!(shipped.inference, worker_gpu::Config::default());
     }
 }

@@ -104,7 +104,7 @@ async fn serve(
     context: Context,
 ) -> anyhow::Result<()> {
     let grace = Duration::from_millis(config.gateway.drain_ms);
-    let served = gateway::run(config.gateway.clone(), listener, registry.clone(), config.callers(), metrics()?, context).await;
+    let served = gateway::run(config.gateway.clone(), listener, registry.clone(), gateway::Tenants::new(config.callers()), metrics()?, context).await;
     registry.drain(grace).await;
     served.context("serving HTTP")
 }

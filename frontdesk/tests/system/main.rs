@@ -1,0 +1,11 @@
+//! The whole system on real parts: real processes, RabbitMQ, Redis, language model, embedder, browser and SDK.
+
+mod bad_days;
+mod chat_page;
+mod client;
+mod commands;
+mod distributed;
+mod harness;
+mod load;
+mod openai_python;
+mod trace;

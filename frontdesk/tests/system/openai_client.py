@@ -1,0 +1,70 @@
+"""Speaks to a running Frontdesk through the unmodified openai package: openai_client.py FAST_URL SLOW_URL KEY."""
+
+import sys
+
+import openai
+
+fast_url, slow_url, key = sys.argv[1:]
+client = openai.OpenAI(base_url=f"{fast_url}/v1", api_key=key, max_retries=0)
+question = [{"role": "user", "content": "alpha beta gamma"}]
+
+
+def models():
+    assert "frontdesk" in [model.id for model in client.models.list()]
+
+
+def whole():
+    answer = client.chat.completions.create(model="frontdesk", messages=question)
+    assert answer.object == "chat.completion" and answer.id.startswith("chatcmpl-"), answer
+    assert "alpha beta gamma" in answer.choices[0].message.content, answer
+    assert answer.choices[0].finish_reason == "stop", answer
+    usage = answer.usage
+    assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens > 0, usage
+
+
+def stream():
+    options = {"include_usage": True}
+    chunks = list(
+        client.chat.completions.create(model="frontdesk", messages=question, stream=True, stream_options=options)
+    )
+    text = "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    assert "alpha beta gamma" in text, text
+    assert sum(1 for chunk in chunks if chunk.choices and chunk.choices[0].delta.content) > 1, "streamed in pieces"
+    reasons = [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices]
+    assert reasons[-1] == "stop" and not any(reasons[:-1]), reasons
+    assert chunks[-1].choices == [] and chunks[-1].usage.completion_tokens > 0, chunks[-1]
+
+
+def errors():
+    for request, kind, param in [
+        ({"model": "no-such-model"}, openai.NotFoundError, "model"),
+        ({"model": "frontdesk", "n": 3}, openai.BadRequestError, "n"),
+        ({"model": "frontdesk", "temperature": 9}, openai.BadRequestError, "temperature"),
+    ]:
+        try:
+            client.chat.completions.create(messages=question, **request)
+        except kind as error:
+            assert error.param == param and error.code, error.body
+        else:
+            raise AssertionError(f"{request} was accepted")
+    try:
+        openai.OpenAI(base_url=f"{fast_url}/v1", api_key="wrong", max_retries=0).models.list()
+    except openai.AuthenticationError as error:
+        assert error.code == "invalid_api_key", error.body
+    else:
+        raise AssertionError("a wrong key was accepted")
+
+
+def timeout():
+    slow = openai.OpenAI(base_url=f"{slow_url}/v1", api_key=key, max_retries=0, timeout=1.0)
+    try:
+        slow.chat.completions.create(model="frontdesk", messages=question)
+    except openai.APITimeoutError:
+        return
+    raise AssertionError("no timeout")
+
+
+cases = [models, whole, stream, errors, timeout]
+for case in cases:
+    case()
+print(f"{len(cases)} cases passed")
