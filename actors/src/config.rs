@@ -97,7 +97,7 @@ impl Config {
             ("history_messages", self.history_messages as u64, 2, 100_000),
             ("retention_ms", self.retention_ms, 1_000, 3_650 * DAY),
             ("arbiters", self.arbiters as u64, 1, 256),
-            ("prompt_tokens", u64::from(self.prompt_tokens), 256, 1_000_000),
+            ("prompt_tokens", u64::from(self.prompt_tokens), 512, 1_000_000),
             ("answer_tokens", u64::from(self.answer_tokens), 1, 1_000_000),
             ("passages", u64::from(self.passages), 1, 50),
             ("message_bytes", self.message_bytes as u64, 1, 1 << 20),

@@ -1,9 +1,7 @@
 //! The sessions of this node.
 
 use crate::{Config, Personas, SessionView, TurnStream};
-use protocol::{
-    ChatMessage, ErrorCode, Event, Failure, KnowledgeJob, NodeId, SessionId, Submit, TenantId,
-};
+use protocol::{ChatMessage, ErrorCode, Event, Failure, KnowledgeJob, NodeId, SessionId, Submit, TenantId};
 use std::{sync::Arc, time::Duration};
 
 /// A stateless call.

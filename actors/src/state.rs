@@ -1,8 +1,6 @@
 //! What is kept of a session.
 
-use protocol::{
-    ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage,
-};
+use protocol::{ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage};
 use serde::{Deserialize, Serialize};
 
 /// A session as clients see it and as the store keeps it.

@@ -1,0 +1,55 @@
+//! The frames of one inference job: which are new, and whether any are missing.
+
+use protocol::{Event, JobId, Reply, Timestamp};
+
+/// How far the answer to one job has been read.
+pub(super) struct Generation {
+    pub job: JobId,
+    /// Tokens that earlier jobs of the turn generated.
+    pub tokens_before: u32,
+    /// When text was last shown; the stream must not pause long after it.
+    pub last_token: Option<Timestamp>,
+    attempt: u32,
+    next: u64,
+    has_shown: bool,
+}
+
+/// What is in a batch of frames.
+pub(super) enum Taken {
+    /// The frames not seen before, possibly none.
+    Events(Vec<Event>),
+    /// The rest of the stream does not continue what was shown: frames are missing, or another attempt began anew.
+    Torn,
+}
+
+impl Generation {
+    pub fn new(job: JobId, tokens_before: u32) -> Self {
+        Self { job, tokens_before, last_token: None, attempt: 0, next: 0, has_shown: false }
+    }
+
+    /// Takes a batch; frames of other jobs, of older attempts and those already seen are dropped.
+    pub fn take(&mut self, reply: Reply) -> Taken {
+        if reply.job != self.job || reply.attempt < self.attempt {
+            return Taken::Events(Vec::new());
+        }
+        if reply.attempt > self.attempt {
+            if self.has_shown {
+                return Taken::Torn;
+            }
+            (self.attempt, self.next) = (reply.attempt, 0);
+        }
+        if reply.seq > self.next {
+            return Taken::Torn;
+        }
+        let seen = usize::try_from(self.next - reply.seq).unwrap_or(usize::MAX);
+        let fresh: Vec<Event> = reply.events.into_iter().skip(seen).collect();
+        self.next += fresh.len() as u64;
+        Taken::Events(fresh)
+    }
+
+    /// `text` was shown at `now`.
+    pub fn showed(&mut self, text: &str, now: Timestamp) {
+        self.has_shown |= !text.is_empty();
+        self.last_token = Some(now);
+    }
+}

@@ -1,0 +1,130 @@
+//! What goes into a turn and what comes out.
+
+use crate::prompt::Prompt;
+use protocol::{
+    Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Reply, RetrievalJob, Sampling, Timestamp, TurnEvent,
+    Usage,
+};
+
+/// What a turn is about; does not change while it runs.
+#[derive(Debug, Clone)]
+pub struct Spec {
+    /// The turn's id; its jobs are named after it.
+    pub job: JobId,
+    /// The answer's language.
+    pub lang: Lang,
+    /// What to retrieve; `None`: the bare model answers.
+    pub knowledge: Option<Knowledge>,
+    /// How the prompt is built once the passages are known.
+    pub prompt: Prompt,
+    /// How to choose tokens.
+    pub sampling: Sampling,
+    /// The turn fails at this instant.
+    pub deadline: Timestamp,
+    /// The turn goes on without passages at this instant.
+    pub retrieval_deadline: Timestamp,
+    /// A pause this long (in milliseconds) after the first token means that frames were lost.
+    pub stall_ms: u64,
+}
+
+/// What to retrieve.
+#[derive(Debug, Clone)]
+pub struct Knowledge {
+    /// The customer's question.
+    pub query: String,
+    /// At most this many passages.
+    pub top_k: u16,
+}
+
+impl Knowledge {
+    pub(super) fn job(&self, lang: &Lang) -> RetrievalJob {
+        RetrievalJob { query: self.query.clone(), lang: lang.clone(), top_k: self.top_k }
+    }
+}
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The turn's time has come.
+    Accepted,
+    /// A worker answered one of the turn's jobs, or some other job.
+    Reply(Reply),
+    /// Replies to the turn had to be dropped.
+    Lost,
+    /// The broker did not take `job`.
+    PublishFailed {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        failure: Failure,
+    },
+    /// [`super::Turn::wake_at`] has passed, or not.
+    Tick,
+    /// The customer wants no more; what was shown is kept.
+    Stop,
+    /// Nobody reads any more; what was shown is kept.
+    Abandoned,
+    /// The turn cannot go on.
+    Fail(Failure),
+    /// [`Effect::Commit`] succeeded.
+    Committed,
+    /// [`Effect::Commit`] failed.
+    CommitFailed(Failure),
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Publish a retrieval job.
+    Retrieve {
+        /// Its id.
+        job: JobId,
+        /// Nobody awaits it after this instant.
+        deadline: Timestamp,
+        /// The work.
+        body: RetrievalJob,
+    },
+    /// Publish an inference job.
+    Infer {
+        /// Its id.
+        job: JobId,
+        /// Nobody awaits it after this instant.
+        deadline: Timestamp,
+        /// The work.
+        body: InferenceJob,
+    },
+    /// Tell workers that nobody awaits this job.
+    Cancel(JobId),
+    /// Generation has begun.
+    Started {
+        /// The engine's name of the model.
+        model: String,
+    },
+    /// Show an event to the customer.
+    Emit(TurnEvent),
+    /// Store the question and its answer, then report [`Input::Committed`] or [`Input::CommitFailed`].
+    Commit(Answer),
+}
+
+/// A whole answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What was shown, joined.
+    pub text: String,
+    /// Why it ended.
+    pub reason: FinishReason,
+    /// Tokens of the turn.
+    pub usage: Usage,
+    /// The passages that the text refers to.
+    pub citations: Vec<Citation>,
+    /// The number of the event that tells it.
+    pub last_seq: u64,
+}
+
+impl Answer {
+    /// The event that tells it.
+    pub fn event(&self) -> TurnEvent {
+        let Self { text, reason, usage, citations, .. } = self.clone();
+        TurnEvent::Finished { text, finish_reason: reason, usage, citations }
+    }
+}

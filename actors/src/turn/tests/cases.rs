@@ -1,0 +1,227 @@
+//! The turn's state machine, case by case.
+
+use crate::{
+    Persona,
+    prompt::{Grounded, Prompt},
+    turn::{Effect, Input, Knowledge, MAX_RESTARTS, Spec, Turn},
+};
+use protocol::{
+    DocumentId, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Lang, Passage, Reply, Retrieved,
+    Sampling, Timestamp, TurnEvent, Usage, WorkerId,
+};
+
+const NOW: Timestamp = Timestamp(100);
+
+fn turn() -> Turn {
+    let question = "How do I reset my password?".to_string();
+    let persona = Persona::default();
+    let grounded =
+        Grounded { persona, lang: Lang::en(), history: Vec::new(), question: question.clone(), budget: 3000 };
+    Turn::new(Spec {
+        job: JobId::parse("job_1").unwrap(),
+        lang: Lang::en(),
+        knowledge: Some(Knowledge { query: question, top_k: 5 }),
+        prompt: Prompt::Grounded(grounded),
+        sampling: Sampling { max_tokens: 20, temperature: 0.0, top_p: 1.0, seed: 1, stop: Vec::new() },
+        deadline: Timestamp(10_000),
+        retrieval_deadline: Timestamp(1_000),
+        stall_ms: 500,
+    })
+}
+
+fn reply(job: &str, attempt: u32, seq: u64, events: Vec<Event>) -> Input {
+    Input::Reply(Reply { job: JobId::parse(job).unwrap(), attempt, seq, events })
+}
+
+fn found() -> Event {
+    let document = DocumentId::parse("faq").unwrap();
+    let passage = Passage { document, chunk: 0, title: "Passwords".into(), text: "Press reset.".into(), score: 1.0 };
+    Event::Retrieved(Retrieved { passages: vec![passage], faq: None })
+}
+
+fn started() -> Event {
+    Event::Started { worker: WorkerId::parse("w").unwrap(), model: "m".into(), prompt_tokens: 50 }
+}
+
+fn token(text: &str) -> Event {
+    Event::Token { text: text.into(), tokens: 2 }
+}
+
+fn finished(completion_tokens: u32) -> Event {
+    Event::Finished { reason: FinishReason::Stop, usage: Usage { prompt_tokens: 50, completion_tokens } }
+}
+
+fn inferred(effects: &[Effect]) -> Vec<(&str, &InferenceJob)> {
+    let mut jobs = Vec::new();
+    for effect in effects {
+        if let Effect::Infer { job, body, .. } = effect {
+            jobs.push((job.as_str(), body));
+        }
+    }
+    jobs
+}
+
+fn emitted(effects: &[Effect]) -> Vec<&TurnEvent> {
+    effects.iter().filter_map(|effect| if let Effect::Emit(event) = effect { Some(event) } else { None }).collect()
+}
+
+fn failed_with(effects: &[Effect]) -> Option<ErrorCode> {
+    let code = |event: &&TurnEvent| if let TurnEvent::Failed(failure) = event { Some(failure.code) } else { None };
+    emitted(effects).last().and_then(code)
+}
+
+/// A turn that generates: retrieval answered, the first job is out.
+fn generating() -> Turn {
+    let mut turn = turn();
+    turn.on(Input::Accepted, NOW);
+    let effects = turn.on(reply("job_1.r0", 0, 0, vec![found()]), NOW);
+    assert_eq!(inferred(&effects)[0].0, "job_1.g0");
+    turn
+}
+
+#[test]
+fn a_whole_turn_is_retrieved_then_tokens_then_finished_after_its_commit() {
+    let mut turn = turn();
+    let effects = turn.on(Input::Accepted, NOW);
+    assert!(matches!(&effects[..], [Effect::Retrieve { deadline: Timestamp(1_000), body, .. }] if body.top_k == 5));
+    let effects = turn.on(reply("job_1.r0", 0, 0, vec![found()]), NOW);
+    assert!(matches!(emitted(&effects)[..], [TurnEvent::Retrieved { citations }] if citations.len() == 1));
+    assert_eq!(inferred(&effects)[0].1.prefix, "");
+    let effects = turn.on(reply("job_1.g0", 0, 0, vec![started(), token("Press "), token("reset [1].")]), NOW);
+    assert_eq!(emitted(&effects).len(), 2);
+    let effects = turn.on(reply("job_1.g0", 0, 3, vec![finished(4)]), NOW);
+    assert!(
+        matches!(&effects[..], [Effect::Commit(answer)] if answer.text == "Press reset [1]." && answer.last_seq == 3)
+    );
+    let effects = turn.on(Input::Committed, NOW);
+    let [TurnEvent::Finished { text, finish_reason, usage, citations }] = emitted(&effects)[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((text.as_str(), *finish_reason), ("Press reset [1].", FinishReason::Stop));
+    assert_eq!(*usage, Usage { prompt_tokens: 50, completion_tokens: 4 });
+    assert_eq!(citations[0].document.as_str(), "faq");
+    assert!(turn.is_done());
+}
+
+#[test]
+fn a_worker_that_died_mid_answer_is_continued_by_a_new_job() {
+    let mut turn = generating();
+    turn.on(reply("job_1.g0", 0, 0, vec![started(), token("Press "), token("re")]), NOW);
+    let effects = turn.on(reply("job_1.g0", 1, 0, vec![started(), token("Press")]), NOW);
+    assert!(effects.contains(&Effect::Cancel(JobId::parse("job_1.g0").unwrap())));
+    let (job, body) = inferred(&effects)[0];
+    assert_eq!((job, body.prefix.as_str(), body.sampling.max_tokens), ("job_1.g1", "Press re", 16));
+    assert!(emitted(&effects).is_empty());
+    assert!(turn.on(reply("job_1.g0", 1, 2, vec![token(" me")]), NOW).is_empty(), "the given-up job is silent");
+    let effects = turn.on(reply("job_1.g1", 0, 0, vec![started(), token("set."), finished(2)]), NOW);
+    let Some(Effect::Commit(answer)) = effects.last() else { panic!("{effects:?}") };
+    assert_eq!((answer.text.as_str(), answer.usage.completion_tokens), ("Press reset.", 6));
+}
+
+#[test]
+fn another_attempt_before_any_text_is_simply_followed() {
+    let mut turn = generating();
+    turn.on(reply("job_1.g0", 0, 0, vec![started()]), NOW);
+    let effects = turn.on(reply("job_1.g0", 1, 0, vec![started(), token("Hi")]), NOW);
+    assert_eq!((inferred(&effects).len(), emitted(&effects).len()), (0, 1));
+    assert!(turn.on(reply("job_1.g0", 0, 1, vec![token("old")]), NOW).is_empty());
+}
+
+#[test]
+fn missing_frames_and_stalls_are_taken_up_by_a_new_job() {
+    let mut turn = generating();
+    turn.on(reply("job_1.g0", 0, 0, vec![token("a")]), NOW);
+    let effects = turn.on(reply("job_1.g0", 0, 2, vec![token("c")]), NOW);
+    assert_eq!(inferred(&effects)[0].1.prefix, "a");
+    turn.on(reply("job_1.g1", 0, 0, vec![token("b")]), NOW);
+    assert_eq!(turn.wake_at(), Some(Timestamp(600)));
+    assert!(turn.on(Input::Tick, Timestamp(599)).is_empty());
+    let effects = turn.on(Input::Tick, Timestamp(600));
+    assert_eq!((inferred(&effects)[0].0, inferred(&effects)[0].1.prefix.as_str()), ("job_1.g2", "ab"));
+    let effects = turn.on(Input::Lost, NOW);
+    assert_eq!(inferred(&effects)[0].0, "job_1.g3");
+}
+
+#[test]
+fn an_answer_that_keeps_breaking_fails_once() {
+    let mut turn = generating();
+    for _ in 0..MAX_RESTARTS {
+        assert_eq!(failed_with(&turn.on(Input::Lost, NOW)), None);
+    }
+    assert_eq!(failed_with(&turn.on(Input::Lost, NOW)), Some(ErrorCode::EngineFailed));
+    assert!(turn.is_done());
+}
+
+#[test]
+fn an_answer_that_broke_after_its_last_token_is_complete() {
+    let mut turn = generating();
+    turn.on(reply("job_1.g0", 0, 0, vec![Event::Token { text: "long".into(), tokens: 20 }]), NOW);
+    let effects = turn.on(Input::Lost, NOW);
+    assert!(matches!(effects.last(), Some(Effect::Commit(answer)) if answer.reason == FinishReason::Length));
+}
+
+#[test]
+fn slow_failed_or_refused_retrieval_goes_on_without_passages() {
+    let failed = Event::Failed(Failure::new(ErrorCode::Internal, "x"));
+    let refused = Input::PublishFailed {
+        job: JobId::parse("job_1.r0").unwrap(),
+        failure: Failure::new(ErrorCode::Overloaded, "x"),
+    };
+    for (input, now) in [(Input::Tick, Timestamp(1_000)), (reply("job_1.r0", 0, 0, vec![failed]), NOW), (refused, NOW)]
+    {
+        let mut turn = turn();
+        turn.on(Input::Accepted, NOW);
+        let effects = turn.on(input, now);
+        assert!(matches!(emitted(&effects)[..], [TurnEvent::Retrieved { citations }] if citations.is_empty()));
+        let prompt = &inferred(&effects)[0].1.messages;
+        assert!(prompt.last().unwrap().content.contains("Nothing was found"));
+        assert!(turn.on(reply("job_1.r0", 0, 0, vec![found()]), now).is_empty(), "too late");
+    }
+}
+
+#[test]
+fn the_deadline_fails_the_turn_exactly_once() {
+    let mut turn = generating();
+    assert!(turn.on(Input::Tick, Timestamp(9_999)).is_empty());
+    let effects = turn.on(Input::Tick, Timestamp(10_000));
+    assert_eq!(failed_with(&effects), Some(ErrorCode::DeadlineExceeded));
+    assert!(matches!(effects[0], Effect::Cancel(_)));
+    assert!(turn.on(Input::Tick, Timestamp(20_000)).is_empty());
+    assert!(turn.on(Input::Stop, Timestamp(20_000)).is_empty());
+}
+
+#[test]
+fn stopping_keeps_what_was_shown() {
+    let mut turn = generating();
+    turn.on(reply("job_1.g0", 0, 0, vec![token("Press ")]), NOW);
+    let effects = turn.on(Input::Stop, NOW);
+    assert_eq!(effects[0], Effect::Cancel(JobId::parse("job_1.g0").unwrap()));
+    assert!(matches!(&effects[1], Effect::Commit(a) if a.text == "Press " && a.reason == FinishReason::Cancelled));
+    assert!(turn.on(reply("job_1.g0", 0, 1, vec![token("reset")]), NOW).is_empty(), "no token after the stop");
+    assert_eq!(emitted(&turn.on(Input::Committed, NOW)).len(), 1);
+}
+
+#[test]
+fn failures_of_the_worker_the_broker_and_the_store_end_the_turn() {
+    let failure = |code| Failure::new(code, "x");
+    let mut worker = generating();
+    let effects = worker.on(reply("job_1.g0", 0, 0, vec![Event::Failed(failure(ErrorCode::EngineFailed))]), NOW);
+    assert_eq!(failed_with(&effects), Some(ErrorCode::EngineFailed));
+    let mut broker = generating();
+    let job = JobId::parse("job_1.g0").unwrap();
+    let effects = broker.on(Input::PublishFailed { job, failure: failure(ErrorCode::Unavailable) }, NOW);
+    assert_eq!(failed_with(&effects), Some(ErrorCode::Unavailable));
+    let mut store = generating();
+    store.on(reply("job_1.g0", 0, 0, vec![token("a"), finished(1)]), NOW);
+    assert_eq!(
+        failed_with(&store.on(Input::CommitFailed(failure(ErrorCode::Conflict)), NOW)),
+        Some(ErrorCode::Conflict)
+    );
+}
+
+#[test]
+fn a_worker_that_does_not_stop_is_cut_off() {
+    let mut turn = generating();
+    let effects = turn.on(reply("job_1.g0", 0, 0, vec![token(&"x".repeat(6_000))]), NOW);
+    assert!(matches!(effects.last(), Some(Effect::Commit(answer)) if answer.reason == FinishReason::Length));
+}

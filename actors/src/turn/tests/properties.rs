@@ -1,0 +1,190 @@
+//! Whatever happens in whatever order, a customer sees one untorn answer with one end.
+
+use crate::{
+    Persona,
+    prompt::{Grounded, Prompt},
+    turn::{Effect, Input, Knowledge, MAX_RESTARTS, Spec, Turn},
+};
+use proptest::prelude::*;
+use protocol::{
+    ErrorCode, Event, Failure, FinishReason, JobId, Lang, Reply, Retrieved, Sampling, Timestamp, TurnEvent, Usage,
+    WorkerId,
+};
+
+fn spec(knowledge: bool) -> Spec {
+    let question = "How do I reset my password?".to_string();
+    let persona = Persona::default();
+    let grounded =
+        Grounded { persona, lang: Lang::en(), history: Vec::new(), question: question.clone(), budget: 3000 };
+    Spec {
+        job: JobId::parse("job_1").unwrap(),
+        lang: Lang::en(),
+        knowledge: knowledge.then_some(Knowledge { query: question, top_k: 5 }),
+        prompt: Prompt::Grounded(grounded),
+        sampling: Sampling { max_tokens: 20, temperature: 0.0, top_p: 1.0, seed: 1, stop: Vec::new() },
+        deadline: Timestamp(10_000),
+        retrieval_deadline: Timestamp(1_000),
+        stall_ms: 500,
+    }
+}
+
+fn failure() -> Failure {
+    Failure::new(ErrorCode::EngineFailed, "x")
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let token = ("[a-z\u{4e00}-\u{4e10}]{0,3}", 0u32..3).prop_map(|(text, tokens)| Event::Token { text, tokens });
+    let usage = Usage { prompt_tokens: 7, completion_tokens: 3 };
+    let worker = WorkerId::parse("w").unwrap();
+    prop_oneof![
+        8 => token,
+        1 => Just(Event::Started { worker, model: "m".into(), prompt_tokens: 7 }),
+        1 => Just(Event::Finished { reason: FinishReason::Stop, usage }),
+        1 => Just(Event::Failed(failure())),
+        1 => Just(Event::Retrieved(Retrieved::default())),
+        1 => Just(Event::Deleted),
+    ]
+}
+
+/// A frame of any of the turn's first jobs, or of nobody's; numbers and attempts at random.
+fn reply() -> impl Strategy<Value = Reply> {
+    let job = prop_oneof![
+        Just("job_1.r0"),
+        Just("job_1.g0"),
+        Just("job_1.g0"),
+        Just("job_1.g1"),
+        Just("job_1.g2"),
+        Just("job_2.g0")
+    ];
+    (job, 0u32..3, 0u64..6, prop::collection::vec(event(), 0..5)).prop_map(|(job, attempt, seq, events)| Reply {
+        job: JobId::parse(job).unwrap(),
+        attempt,
+        seq,
+        events,
+    })
+}
+
+fn input() -> impl Strategy<Value = Input> {
+    let job = JobId::parse("job_1.g0").unwrap();
+    prop_oneof![
+        20 => reply().prop_map(Input::Reply),
+        2 => Just(Input::Accepted),
+        2 => Just(Input::Tick),
+        1 => Just(Input::Lost),
+        1 => Just(Input::Stop),
+        1 => Just(Input::Abandoned),
+        1 => Just(Input::PublishFailed { job, failure: failure() }),
+        1 => Just(Input::Fail(failure())),
+        1 => Just(Input::Committed),
+        1 => Just(Input::CommitFailed(failure())),
+    ]
+}
+
+#[derive(Default)]
+struct Seen {
+    events: Vec<TurnEvent>,
+    text: String,
+    commits: usize,
+    jobs: Vec<JobId>,
+}
+
+impl Seen {
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Emit(event) => self.emit(event),
+                Effect::Commit(answer) => {
+                    self.commits += 1;
+                    assert_eq!(answer.last_seq as usize, self.events.len());
+                }
+                Effect::Infer { job, body, .. } => {
+                    assert_eq!(body.prefix, self.text, "a job continues what was seen");
+                    assert!((1..=20).contains(&body.sampling.max_tokens));
+                    assert!(!self.jobs.contains(&job), "every job has its own id");
+                    self.jobs.push(job);
+                }
+                Effect::Retrieve { .. } | Effect::Cancel(_) | Effect::Started { .. } => {}
+            }
+        }
+    }
+
+    fn emit(&mut self, event: TurnEvent) {
+        assert!(!self.events.last().is_some_and(TurnEvent::is_last), "nothing follows the last event");
+        match &event {
+            TurnEvent::Retrieved { .. } => assert!(self.events.is_empty(), "retrieved comes first"),
+            TurnEvent::Token { text } => self.text.push_str(text),
+            TurnEvent::Finished { text, .. } => {
+                assert_eq!(text, &self.text);
+                assert_eq!(self.commits, 1, "stored before it is told");
+            }
+            TurnEvent::Failed(_) => {}
+        }
+        self.events.push(event);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn any_order_of_inputs_gives_at_most_one_end_and_untorn_text(
+        knowledge in any::<bool>(),
+        inputs in prop::collection::vec((input(), 0u64..400), 0..60),
+        accepted_first in prop::bool::weighted(0.9),
+    ) {
+        let (mut turn, mut seen, mut now) = (Turn::new(spec(knowledge)), Seen::default(), 0);
+        if accepted_first {
+            seen.take(turn.on(Input::Accepted, Timestamp(0)));
+        }
+        for (input, pause) in inputs {
+            now += pause;
+            seen.take(turn.on(input, Timestamp(now)));
+        }
+        prop_assert!(seen.commits <= 1);
+        prop_assert!(seen.jobs.len() <= MAX_RESTARTS as usize + 1);
+        prop_assert_eq!(turn.is_done(), seen.events.last().is_some_and(TurnEvent::is_last));
+        if accepted_first {
+            seen.take(turn.on(Input::Tick, Timestamp(10_000)));
+            seen.take(turn.on(Input::Committed, Timestamp(10_000)));
+            prop_assert!(turn.is_done(), "the deadline ends every turn");
+        }
+    }
+
+    /// A perfect stream, its batches repeated and those of an older attempt mixed in: the answer is exactly the stream.
+    #[test]
+    fn repeats_and_older_attempts_change_nothing(
+        pieces in prop::collection::vec("[a-z]{1,3}", 1..12),
+        cuts in prop::collection::vec(1usize..4, 12),
+        echoes in prop::collection::vec(0usize..4, 14),
+    ) {
+        let tokens = pieces.iter().map(|text| Event::Token { text: text.clone(), tokens: 1 });
+        let usage = Usage { prompt_tokens: 9, completion_tokens: pieces.len() as u32 };
+        let finished = Event::Finished { reason: FinishReason::Stop, usage };
+        let events: Vec<Event> = tokens.chain([finished]).collect();
+        let job = JobId::parse("job_1.g0").unwrap();
+        let (mut batches, mut from) = (Vec::new(), 0);
+        for cut in cuts {
+            let to = (from + cut).min(events.len());
+            let reply = Reply { job: job.clone(), attempt: 1, seq: from as u64, events: events[from..to].to_vec() };
+            batches.push(reply);
+            from = to;
+        }
+        let (mut turn, mut seen) = (Turn::new(spec(false)), Seen::default());
+        seen.take(turn.on(Input::Accepted, Timestamp(0)));
+        for (n, batch) in batches.iter().enumerate() {
+            seen.take(turn.on(Input::Reply(batch.clone()), Timestamp(1)));
+            let older = Reply { attempt: 0, seq: 0, ..batches[n].clone() };
+            seen.take(turn.on(Input::Reply(older), Timestamp(1)));
+            if let Some(back) = n.checked_sub(echoes[n]) {
+                seen.take(turn.on(Input::Reply(batches[back].clone()), Timestamp(1)));
+            }
+        }
+        seen.take(turn.on(Input::Committed, Timestamp(2)));
+        if from == events.len() {
+            prop_assert_eq!(&seen.text, &pieces.concat());
+            let ended = matches!(seen.events.last(), Some(TurnEvent::Finished { usage: told, .. }) if *told == usage);
+            prop_assert!(ended);
+        }
+        prop_assert_eq!(seen.jobs.len(), 1, "nothing was lost, so nothing is asked again");
+    }
+}
