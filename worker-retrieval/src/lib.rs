@@ -1,1 +1,23 @@
 //! Finds what a tenant knows: chunking, embedding, the search index, fusion and ingest.
+//!
+//! A document becomes [`chunk`]s (or [`faq`] rows), each is [`embed`]ded and the [`index`] takes them in one commit. A
+//! question is embedded, the index ranks by words and by meaning, and [`fuse`] makes one ranking of both.
+//!
+//! Everything below [`Retrieval::run`] blocks and runs on blocking threads. Searches read snapshots and wait for no
+//! ingest; the jobs on one tenant's documents are done one after another, in the order in which they came.
+
+pub mod chunk;
+pub mod config;
+pub mod embed;
+pub mod eval;
+pub mod faq;
+pub mod fuse;
+pub mod index;
+mod ingest;
+mod lanes;
+mod retrieval;
+mod segment;
+mod worker;
+
+pub use config::{Config, Dirs};
+pub use retrieval::{Mode, OpenError, Retrieval};

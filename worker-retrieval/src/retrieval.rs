@@ -1,0 +1,180 @@
+//! The worker's work without its queues: search and ingest, both blocking.
+
+use crate::{
+    Config, Dirs,
+    embed::{self, EmbedError, Embedder},
+    fuse,
+    index::{self, Found, IndexError, Limits, Query, SearchIndex, Vectors},
+    ingest,
+};
+use metrics::{counter, gauge, histogram};
+use protocol::{
+    DocumentInfo, DocumentReport, ErrorCode, Event, Failure, KnowledgeJob, Passage, RetrievalJob, Retrieved, TenantId,
+};
+use runtime::{Clock, config::Problem, metric};
+use std::{collections::HashMap, sync::Arc};
+
+/// Passages of each ranking that take part in the fusion, at least.
+const CANDIDATES: usize = 50;
+/// Passages of one answer at most.
+const MAX_TOP_K: usize = 100;
+/// Characters of a question that are looked at.
+const MAX_QUERY_CHARS: usize = 2_000;
+
+/// How to rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// By words (BM25).
+    Bm25,
+    /// By meaning (cosine).
+    Vectors,
+    /// By both, fused: what a customer gets.
+    Hybrid,
+}
+
+/// Finds what tenants know.
+pub struct Retrieval {
+    pub(crate) config: Config,
+    embedder: Arc<dyn Embedder>,
+    index: Box<dyn SearchIndex>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why retrieval cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A value of the configuration is not acceptable.
+    #[error(transparent)]
+    Config(#[from] Problem),
+    /// The embedder cannot be loaded.
+    #[error(transparent)]
+    Embedder(#[from] EmbedError),
+    /// The index cannot be opened.
+    #[error(transparent)]
+    Index(#[from] IndexError),
+}
+
+impl Retrieval {
+    /// Loads and tries the embedder and opens the index; whatever is wrong with either fails here.
+    pub fn open(config: &Config, dirs: &Dirs, clock: Arc<dyn Clock>) -> Result<Self, OpenError> {
+        if let Some(problem) = config.problems().into_iter().next() {
+            return Err(problem.into());
+        }
+        let embedder = embed::connect(&config.embedder, &dirs.models, config.threads)?;
+        let vectors = Vectors { embedder: embedder.id().into(), dimensions: embedder.dimensions() };
+        let limits = Limits { open_tenants: config.open_tenants, tenant_passages: config.max_tenant_passages };
+        let index = index::connect(&config.index, &dirs.data, vectors, limits)?;
+        Ok(Self { config: config.clone(), embedder, index, clock })
+    }
+
+    /// What the tenant knows about the job's question.
+    pub fn search(&self, tenant: &TenantId, job: &RetrievalJob) -> Result<Retrieved, Failure> {
+        let top = usize::from(job.top_k).min(MAX_TOP_K);
+        let mut found = self.find(tenant, &job.query, top)?;
+        let faq = found.faq.take();
+        Ok(Retrieved { passages: rank(found, Mode::Hybrid, top), faq })
+    }
+
+    /// The `top` passages about `query`, ranked in one of three ways.
+    pub fn ranked(&self, tenant: &TenantId, query: &str, mode: Mode, top: usize) -> Result<Vec<Passage>, Failure> {
+        Ok(rank(self.find(tenant, query, top)?, mode, top))
+    }
+
+    fn find(&self, tenant: &TenantId, query: &str, top: usize) -> Result<Found, Failure> {
+        let end = query.char_indices().nth(MAX_QUERY_CHARS).map_or(query.len(), |(at, _)| at);
+        let text = query[..end].trim();
+        if text.is_empty() {
+            return Err(Failure::invalid("query", "the question is empty"));
+        }
+        let vectors = self.timed("embed", || self.embedder.embed_queries(&[text])).map_err(embedding)?;
+        let vector = vectors.first().map(Vec::as_slice).unwrap_or_default();
+        let query = Query { text, vector, candidates: top.max(CANDIDATES) };
+        self.timed("search", || self.index.search(tenant, query)).map_err(|error| indexing(tenant, error))
+    }
+
+    /// Does a job on the tenant's documents.
+    pub fn apply(&self, tenant: &TenantId, job: KnowledgeJob) -> Result<Event, Failure> {
+        match job {
+            KnowledgeJob::Put { name, format, content } => {
+                let report = self.put(tenant, &name, format, &content);
+                let result = if report.is_ok() { "ok" } else { "failed" };
+                counter!(metric::INGESTED, "result" => result).increment(1);
+                report.map(Event::Ingested)
+            }
+            KnowledgeJob::Delete { document } => {
+                let was_there = self.index.delete(tenant, &document).map_err(|error| indexing(tenant, error))?;
+                self.count_passages(tenant)?;
+                let missing = || Failure::new(ErrorCode::DocumentNotFound, format!("no document {document}"));
+                was_there.then_some(Event::Deleted).ok_or_else(missing)
+            }
+            KnowledgeJob::List => Ok(Event::Documents { documents: self.list(tenant)? }),
+        }
+    }
+
+    fn put(
+        &self,
+        tenant: &TenantId,
+        name: &str,
+        format: protocol::DocumentFormat,
+        content: &str,
+    ) -> Result<DocumentReport, Failure> {
+        let mut draft = ingest::read(&self.config, &*self.embedder, name, format, content)?;
+        let warnings = std::mem::take(&mut draft.warnings);
+        let document = draft.embed(&*self.embedder, self.config.batch).map_err(embedding)?;
+        let info = document.info.clone();
+        let replaced = self.index.put(tenant, document).map_err(|error| indexing(tenant, error))?;
+        self.count_passages(tenant)?;
+        Ok(DocumentReport { document: info, replaced, warnings })
+    }
+
+    /// The tenant's documents by id.
+    pub fn list(&self, tenant: &TenantId) -> Result<Vec<DocumentInfo>, Failure> {
+        self.index.list(tenant).map_err(|error| indexing(tenant, error))
+    }
+
+    fn count_passages(&self, tenant: &TenantId) -> Result<(), Failure> {
+        let passages: u32 = self.list(tenant)?.iter().map(|document| document.passages).sum();
+        gauge!(metric::PASSAGES, "tenant" => tenant.to_string()).set(passages);
+        Ok(())
+    }
+
+    fn timed<T>(&self, stage: &'static str, work: impl FnOnce() -> T) -> T {
+        let started = self.clock.now();
+        let result = tracing::info_span!("stage", stage).in_scope(work);
+        let seconds = self.clock.now().ms_from(started) as f64 / 1000.0;
+        histogram!(metric::RETRIEVAL_DURATION, "stage" => stage).record(seconds);
+        result
+    }
+}
+
+fn rank(found: Found, mode: Mode, top: usize) -> Vec<Passage> {
+    let mut passages = match mode {
+        Mode::Bm25 => found.by_text,
+        Mode::Vectors => found.by_vector,
+        Mode::Hybrid => fused(found),
+    };
+    passages.truncate(top);
+    passages
+}
+
+fn fused(found: Found) -> Vec<Passage> {
+    let key = |passage: &Passage| (passage.document.clone(), passage.chunk);
+    let rankings = [found.by_text.iter().map(key).collect(), found.by_vector.iter().map(key).collect()];
+    let both = found.by_text.into_iter().chain(found.by_vector);
+    let mut passages: HashMap<_, _> = both.map(|passage| (key(&passage), passage)).collect();
+    let ranked = fuse::reciprocal_rank(&rankings).into_iter();
+    ranked.filter_map(|(key, score)| Some(Passage { score, ..passages.remove(&key)? })).collect()
+}
+
+fn embedding(error: EmbedError) -> Failure {
+    tracing::error!(%error, "embedding failed");
+    Failure::new(ErrorCode::Internal, "the text could not be embedded")
+}
+
+fn indexing(tenant: &TenantId, error: IndexError) -> Failure {
+    if let IndexError::TooMany(..) = error {
+        return Failure::new(ErrorCode::PayloadTooLarge, error.to_string());
+    }
+    tracing::error!(%tenant, %error, "the search index failed");
+    Failure::new(ErrorCode::Unavailable, "the search index cannot be used now")
+}

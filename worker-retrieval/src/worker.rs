@@ -1,0 +1,122 @@
+//! The queues' side: jobs in, answers out.
+//!
+//! One task takes jobs and decides what starts; each job runs in a task of its own, its heavy part on a blocking thread.
+//! At most `concurrency` searches and `ingest_concurrency` ingests run; the broker's prefetch bounds what waits here.
+
+mod job;
+
+use crate::{Retrieval, lanes::Lanes};
+use job::Job;
+use protocol::{KnowledgeJob, RetrievalJob, TenantId, topology};
+use runtime::{BrokerError, Consumer, Context, Delivery};
+use std::{sync::Arc, time::Duration};
+use tokio::{task::JoinSet, time::timeout};
+
+/// Ingest jobs held at once, running ones included; each holds its document.
+const INGEST_PREFETCH: u16 = 8;
+
+/// What ended: a search, or an ingest of a tenant.
+type Done = Option<TenantId>;
+
+impl Retrieval {
+    /// Works on `q.retrieval` and `q.ingest` until the context's stop, then lets running jobs finish for `drain_ms`;
+    /// jobs that are unfinished then go back to their queue.
+    pub async fn run(self: Arc<Self>, context: Context) -> Result<(), BrokerError> {
+        let searches = u16::try_from(self.config.concurrency).unwrap_or(u16::MAX);
+        let mut retrieval = context.broker.consume(topology::RETRIEVAL, searches).await?;
+        let mut ingest = context.broker.consume(topology::INGEST, INGEST_PREFETCH).await?;
+        context.health.ready("retrieval");
+        let mut crew = Crew {
+            lanes: Lanes::new(self.config.ingest_concurrency),
+            tasks: JoinSet::new(),
+            retrieval: self,
+            context: context.clone(),
+        };
+        let result = crew.work(&mut retrieval, &mut ingest).await;
+        context.health.unready("retrieval", "stopping");
+        crew.drain().await;
+        result
+    }
+}
+
+struct Crew {
+    retrieval: Arc<Retrieval>,
+    context: Context,
+    tasks: JoinSet<Done>,
+    lanes: Lanes<TenantId, Job<KnowledgeJob>>,
+}
+
+impl Crew {
+    async fn work(&mut self, retrieval: &mut Consumer, ingest: &mut Consumer) -> Result<(), BrokerError> {
+        let stop = self.context.stop.clone();
+        loop {
+            let delivery: Option<Intake> = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(done) = self.tasks.join_next() => {
+                    self.ended(done);
+                    continue;
+                }
+                delivery = retrieval.next() => delivery.map(Intake::Search),
+                delivery = ingest.next() => delivery.map(Intake::Ingest),
+            };
+            match delivery {
+                Some(Intake::Search(delivery)) => self.search(delivery).await,
+                Some(Intake::Ingest(delivery)) => self.ingest(delivery).await,
+                None => return Err(BrokerError::Unavailable("the broker has shut down".into())),
+            }
+        }
+    }
+
+    async fn search(&mut self, delivery: Delivery) {
+        let Some(job) = Job::<RetrievalJob>::read(delivery, topology::RETRIEVAL.name).await else { return };
+        let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
+        self.tasks.spawn(async move {
+            let work = move |tenant: &TenantId, body: RetrievalJob| {
+                retrieval.search(tenant, &body).map(protocol::Event::Retrieved)
+            };
+            job.perform(&context, work).await;
+            None
+        });
+    }
+
+    async fn ingest(&mut self, delivery: Delivery) {
+        let Some(job) = Job::<KnowledgeJob>::read(delivery, topology::INGEST.name).await else { return };
+        self.lanes.add(job.tenant().clone(), job);
+        self.start_ingests();
+    }
+
+    fn start_ingests(&mut self) {
+        while let Some(job) = self.lanes.start() {
+            let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
+            let tenant = job.tenant().clone();
+            self.tasks.spawn(async move {
+                job.perform(&context, move |tenant, body| retrieval.apply(tenant, body)).await;
+                Some(tenant)
+            });
+        }
+    }
+
+    fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        match done {
+            Ok(Some(tenant)) => self.lanes.done(tenant),
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "a job's task ended by a panic"),
+        }
+        self.start_ingests();
+    }
+
+    /// Waits for the running jobs; those that wait in a lane, or run on past the grace, are dropped unsettled and so go
+    /// back to their queue when the consumers end.
+    async fn drain(mut self) {
+        let grace = Duration::from_millis(self.retrieval.config.drain_ms);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(grace, all).await.is_err() {
+            tracing::warn!(unfinished = self.tasks.len(), "stopped before every job was done; the rest is requeued");
+        }
+    }
+}
+
+enum Intake {
+    Search(Delivery),
+    Ingest(Delivery),
+}
