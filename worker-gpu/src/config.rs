@@ -89,22 +89,14 @@ mod tests {
 
     #[test]
     fn a_problem_names_its_key() {
-        let wrong = Config {
-            engine: "vllm".into(),
-            max_sequences: 9,
-            batch_tokens: 8,
-            ..Config::default()
-        };
+        let wrong = Config { engine: "vllm".into(), max_sequences: 9, batch_tokens: 8, ..Config::default() };
         let keys: Vec<_> = wrong.problems().into_iter().map(|problem| problem.key).collect();
         assert_eq!(keys, ["inference.engine", "inference.batch_tokens"]);
     }
 
     #[test]
     fn a_key_is_not_printed() {
-        let config = Config {
-            openai_key: Secret("hidden".into()),
-            ..Config::default()
-        };
+        let config = Config { openai_key: Secret("hidden".into()), ..Config::default() };
         assert!(!format!("{config:?}").contains("hidden"));
     }
 }

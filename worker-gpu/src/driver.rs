@@ -19,11 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 const COMMANDS: usize = 256;
 
 enum Command {
-    Add {
-        request: Request,
-        outputs: mpsc::Sender<Output>,
-        answer: oneshot::Sender<Result<Admitted, Failure>>,
-    },
+    Add { request: Request, outputs: mpsc::Sender<Output>, answer: oneshot::Sender<Result<Admitted, Failure>> },
     Cancel(SequenceId),
 }
 
@@ -69,14 +65,7 @@ pub(crate) fn start(engine: Box<dyn Engine>) -> std::io::Result<(Driver, oneshot
         };
         let _ = ended.send(error);
     })?;
-    Ok((
-        Driver {
-            commands,
-            next_id: Arc::default(),
-            backlog,
-        },
-        end,
-    ))
+    Ok((Driver { commands, next_id: Arc::default(), backlog }, end))
 }
 
 impl Driver {
@@ -88,31 +77,13 @@ impl Driver {
         sampling: Sampling,
     ) -> Result<Sequence, AddError> {
         let id = SequenceId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let request = Request {
-            id,
-            messages,
-            prefix,
-            sampling,
-        };
+        let request = Request { id, messages, prefix, sampling };
         let (outputs, reader) = mpsc::channel(self.backlog);
         let (answer, answered) = oneshot::channel();
-        let command = Command::Add {
-            request,
-            outputs,
-            answer,
-        };
+        let command = Command::Add { request, outputs, answer };
         self.commands.send(command).await.map_err(|_| AddError::Stopped)?;
-        let admitted = answered
-            .await
-            .map_err(|_| AddError::Stopped)?
-            .map_err(AddError::Refused)?;
-        Ok(Sequence {
-            id,
-            admitted,
-            outputs: reader,
-            commands: self.commands.clone(),
-            ended: false,
-        })
+        let admitted = answered.await.map_err(|_| AddError::Stopped)?.map_err(AddError::Refused)?;
+        Ok(Sequence { id, admitted, outputs: reader, commands: self.commands.clone(), ended: false })
     }
 }
 
@@ -140,9 +111,7 @@ fn drive(mut engine: Box<dyn Engine>, mut inbox: mpsc::Receiver<Command>) -> Res
     let mut readers = Readers::new();
     while take_commands(&mut *engine, &mut inbox, &mut readers) {
         let outputs = engine.step()?;
-        outputs
-            .into_iter()
-            .for_each(|output| emit(&mut *engine, &mut readers, output));
+        outputs.into_iter().for_each(|output| emit(&mut *engine, &mut readers, output));
         report(engine.load());
     }
     Ok(())
@@ -171,11 +140,7 @@ fn apply(engine: &mut dyn Engine, readers: &mut Readers, command: Command) {
             engine.cancel(id);
             readers.remove(&id);
         }
-        Command::Add {
-            request,
-            outputs,
-            answer,
-        } => {
+        Command::Add { request, outputs, answer } => {
             let id = request.id;
             let added = add(engine, request);
             if added.is_ok() {
@@ -193,10 +158,7 @@ fn apply(engine: &mut dyn Engine, readers: &mut Readers, command: Command) {
 fn add(engine: &mut dyn Engine, request: Request) -> Result<Admitted, Failure> {
     catch_unwind(AssertUnwindSafe(|| engine.add(request))).unwrap_or_else(|panic| {
         tracing::error!(panic = panic_text(&*panic), "preparing a prompt panicked");
-        Err(Failure::new(
-            ErrorCode::EngineFailed,
-            "the engine could not prepare this prompt",
-        ))
+        Err(Failure::new(ErrorCode::EngineFailed, "the engine could not prepare this prompt"))
     })
 }
 
@@ -219,6 +181,5 @@ fn report(load: Load) {
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }

@@ -47,10 +47,7 @@ impl Echo {
         let starting = self.waiting.drain(..free.min(self.waiting.len()));
         let before = self.running.len();
         self.running.extend(starting);
-        self.running[before..]
-            .iter()
-            .map(|sequence| Output::Started(sequence.id))
-            .collect()
+        self.running[before..].iter().map(|sequence| Output::Started(sequence.id)).collect()
     }
 }
 
@@ -70,18 +67,12 @@ impl Engine for Echo {
     fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
         sampling::check(&request.sampling)?;
         if self.waiting.len() >= self.waiting_max {
-            return Err(Failure::new(
-                ErrorCode::Overloaded,
-                "the engine's waiting line is full; try again",
-            ));
+            return Err(Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again"));
         }
         let sequence = Sequence::new(request);
         let prompt_tokens = sequence.usage.prompt_tokens;
         if prompt_tokens as usize >= self.context_tokens {
-            let message = format!(
-                "the prompt has {prompt_tokens} tokens, the context {}",
-                self.context_tokens
-            );
+            let message = format!("the prompt has {prompt_tokens} tokens, the context {}", self.context_tokens);
             return Err(Failure::new(ErrorCode::ContextLengthExceeded, message));
         }
         self.waiting.push_back(sequence);
@@ -104,21 +95,13 @@ impl Engine for Echo {
 
     fn load(&self) -> Load {
         let running = self.running.len();
-        Load {
-            running,
-            waiting: self.waiting.len(),
-            cache_used: running as f64 / self.capacity as f64,
-        }
+        Load { running, waiting: self.waiting.len(), cache_used: running as f64 / self.capacity as f64 }
     }
 }
 
 impl Sequence {
     fn new(request: Request) -> Self {
-        let prompt = request
-            .messages
-            .iter()
-            .flat_map(|message| tokens(&message.content))
-            .count();
+        let prompt = request.messages.iter().flat_map(|message| tokens(&message.content)).count();
         let answer = answer(&request.messages);
         let rest = answer.strip_prefix(request.prefix.as_str()).unwrap_or(&answer);
         Self {
@@ -126,10 +109,7 @@ impl Sequence {
             words: tokens(rest).collect(),
             stop: StopFilter::new(&request.sampling.stop),
             max_tokens: request.sampling.max_tokens,
-            usage: Usage {
-                prompt_tokens: u32::try_from(prompt).unwrap_or(u32::MAX),
-                completion_tokens: 0,
-            },
+            usage: Usage { prompt_tokens: u32::try_from(prompt).unwrap_or(u32::MAX), completion_tokens: 0 },
         }
     }
 
@@ -140,11 +120,7 @@ impl Sequence {
         };
         self.usage.completion_tokens += 1;
         let passed = self.stop.push(&word);
-        outputs.push(Output::Token {
-            id: self.id,
-            text: passed.text,
-            tokens: 1,
-        });
+        outputs.push(Output::Token { id: self.id, text: passed.text, tokens: 1 });
         match (passed.stopped, self.usage.completion_tokens >= self.max_tokens) {
             (true, _) => self.finish(outputs, FinishReason::Stop),
             (false, true) => self.finish(outputs, FinishReason::Length),
@@ -155,17 +131,9 @@ impl Sequence {
     fn finish(&mut self, outputs: &mut Vec<Output>, reason: FinishReason) -> bool {
         let held = self.stop.finish();
         if !held.is_empty() {
-            outputs.push(Output::Token {
-                id: self.id,
-                text: held,
-                tokens: 0,
-            });
+            outputs.push(Output::Token { id: self.id, text: held, tokens: 0 });
         }
-        outputs.push(Output::Finished {
-            id: self.id,
-            reason,
-            usage: self.usage,
-        });
+        outputs.push(Output::Finished { id: self.id, reason, usage: self.usage });
         false
     }
 }
@@ -179,9 +147,6 @@ fn answer(messages: &[ChatMessage]) -> String {
 fn tokens(text: &str) -> impl Iterator<Item = String> {
     text.split_inclusive(char::is_whitespace).flat_map(|word| {
         let chars: Vec<char> = word.chars().collect();
-        chars
-            .chunks(TOKEN_CHARS)
-            .map(|piece| piece.iter().collect())
-            .collect::<Vec<String>>()
+        chars.chunks(TOKEN_CHARS).map(|piece| piece.iter().collect()).collect::<Vec<String>>()
     })
 }

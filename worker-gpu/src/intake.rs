@@ -13,13 +13,14 @@ use crate::{
     driver::{self, Driver},
     engine::{Engine, EngineError},
 };
+use bytes::Bytes;
 use cancels::Cancels;
 use protocol::{WorkerId, topology};
-use runtime::{BrokerError, Consumer, Context};
+use runtime::{BrokerError, Consumer, Context, Delivery};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -74,24 +75,20 @@ pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, cont
         cancels: Cancels::default(),
         hand_back: CancellationToken::new(),
     };
-    let mut intake = Intake {
-        shared: Arc::new(shared),
-        jobs: JoinSet::new(),
-        cancels,
-        consumer,
-    };
+    let mut intake =
+        Intake { shared: Arc::new(shared), jobs: JoinSet::new(), cancels, consumer, handed_back: Vec::new() };
     let ended = intake.take_jobs(engine_end).await;
-    intake
-        .drain(Duration::from_millis(if ended.is_ok() { config.drain_ms } else { 0 }))
-        .await;
+    intake.drain(Duration::from_millis(if ended.is_ok() { config.drain_ms } else { 0 })).await;
     ended
 }
 
 struct Intake {
     shared: Arc<Shared>,
-    jobs: JoinSet<()>,
-    cancels: mpsc::Receiver<bytes::Bytes>,
+    jobs: JoinSet<Option<Delivery>>,
+    cancels: mpsc::Receiver<Bytes>,
     consumer: Consumer,
+    /// Unsettled, for the broker to take back when the consumer ends; declared, and so dropped, after it.
+    handed_back: Vec<Delivery>,
 }
 
 impl Intake {
@@ -103,7 +100,7 @@ impl Intake {
                 () = stop.cancelled() => return Ok(()),
                 Ok(error) = &mut engine_end => return Err(RunError::Engine(error)),
                 Some(body) = self.cancels.recv() => self.shared.cancels.broadcast(&body),
-                Some(ended) = self.jobs.join_next() => log_panic(ended),
+                Some(ended) = self.jobs.join_next() => self.ended(ended),
                 delivery = self.consumer.next() => match delivery {
                     Some(delivery) => { self.jobs.spawn(job::run(delivery, self.shared.clone())); }
                     None => return Err(BrokerError::Unavailable("the queue's subscription ended".into()).into()),
@@ -128,17 +125,18 @@ impl Intake {
         loop {
             tokio::select! {
                 ended = self.jobs.join_next() => match ended {
-                    Some(ended) => log_panic(ended),
+                    Some(ended) => self.ended(ended),
                     None => return,
                 },
                 Some(body) = self.cancels.recv() => self.shared.cancels.broadcast(&body),
             }
         }
     }
-}
 
-fn log_panic(ended: Result<(), tokio::task::JoinError>) {
-    if let Err(error) = ended {
-        tracing::error!(%error, "a job's task failed; the broker will deliver the job again");
+    fn ended(&mut self, job: Result<Option<Delivery>, JoinError>) {
+        match job {
+            Ok(delivery) => self.handed_back.extend(delivery),
+            Err(error) => tracing::error!(%error, "a job's task failed; the broker will deliver the job again"),
+        }
     }
 }

@@ -37,10 +37,7 @@ fn openai(url: &str) -> Option<Choice> {
     let (base, model) = url.split_once('#')?;
     let is_http = base.starts_with("http://") || base.starts_with("https://");
     let base = base.trim_end_matches('/').to_string();
-    (is_http && !model.is_empty()).then(|| Choice::Openai {
-        base,
-        model: model.into(),
-    })
+    (is_http && !model.is_empty()).then(|| Choice::Openai { base, model: model.into() })
 }
 
 fn echo(query: &str) -> Option<Choice> {
@@ -48,9 +45,7 @@ fn echo(query: &str) -> Option<Choice> {
         "" => 0,
         _ => query.strip_prefix("?delay_ms=")?.parse().ok()?,
     };
-    Some(Choice::Echo {
-        delay: Duration::from_millis(delay_ms),
-    })
+    Some(Choice::Echo { delay: Duration::from_millis(delay_ms) })
 }
 
 /// Opens the engine that `config` names; a model is loaded whole, so this takes seconds and blocks.
@@ -61,10 +56,7 @@ pub fn open(config: &Config, models_dir: &Path) -> Result<Box<dyn Engine>, OpenE
             Ok(Box::new(Echo::new(config, delay)))
         }
         Choice::Candle { .. } | Choice::Openai { .. } => {
-            let expected = format!(
-                "echo: (no other engine is built yet; models_dir = {})",
-                models_dir.display()
-            );
+            let expected = format!("echo: (no other engine is built yet; models_dir = {})", models_dir.display());
             Err(Problem::new("inference.engine", &config.engine, expected).into())
         }
     }
@@ -78,26 +70,10 @@ mod tests {
     fn the_scheme_picks_the_engine() {
         let candle = Choice::Candle { file: "a.gguf".into() };
         assert_eq!(Choice::parse("candle:a.gguf"), Ok(candle));
-        let openai = Choice::Openai {
-            base: "http://127.0.0.1:8000/v1".into(),
-            model: "qwen".into(),
-        };
+        let openai = Choice::Openai { base: "http://127.0.0.1:8000/v1".into(), model: "qwen".into() };
         assert_eq!(Choice::parse("openai:http://127.0.0.1:8000/v1/#qwen"), Ok(openai));
-        assert_eq!(
-            Choice::parse("echo:?delay_ms=7"),
-            Ok(Choice::Echo {
-                delay: Duration::from_millis(7)
-            })
-        );
-        for wrong in [
-            "",
-            "echo",
-            "candle:",
-            "openai:127.0.0.1#m",
-            "openai:http://h",
-            "echo:?delay=1",
-            "echo:x",
-        ] {
+        assert_eq!(Choice::parse("echo:?delay_ms=7"), Ok(Choice::Echo { delay: Duration::from_millis(7) }));
+        for wrong in ["", "echo", "candle:", "openai:127.0.0.1#m", "openai:http://h", "echo:?delay=1", "echo:x"] {
             assert_eq!(Choice::parse(wrong).unwrap_err().key, "inference.engine", "{wrong}");
         }
     }

@@ -18,10 +18,7 @@ pub(crate) struct Passed {
 
 impl StopFilter {
     pub fn new(stops: &[String]) -> Self {
-        Self {
-            stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(),
-            held: String::new(),
-        }
+        Self { stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(), held: String::new() }
     }
 
     /// Appends generated text.
@@ -29,16 +26,10 @@ impl StopFilter {
         self.held.push_str(text);
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
             self.held.truncate(at);
-            return Passed {
-                text: std::mem::take(&mut self.held),
-                stopped: true,
-            };
+            return Passed { text: std::mem::take(&mut self.held), stopped: true };
         }
         let rest = self.held.split_off(self.held.len() - self.undecided());
-        Passed {
-            text: std::mem::replace(&mut self.held, rest),
-            stopped: false,
-        }
+        Passed { text: std::mem::replace(&mut self.held, rest), stopped: false }
     }
 
     /// What is still held back when generation ends.
@@ -50,9 +41,7 @@ impl StopFilter {
     fn undecided(&self) -> usize {
         let begins = |stop: &String| {
             let longest = (stop.len() - 1).min(self.held.len());
-            (1..=longest)
-                .rev()
-                .find(|&n| stop.is_char_boundary(n) && self.held.ends_with(&stop[..n]))
+            (1..=longest).rev().find(|&n| stop.is_char_boundary(n) && self.held.ends_with(&stop[..n]))
         };
         self.stops.iter().filter_map(begins).max().unwrap_or(0)
     }
@@ -90,33 +79,9 @@ mod tests {
     #[test]
     fn text_that_cannot_become_a_stop_string_passes_at_once() {
         let mut filter = StopFilter::new(&["\n\n".into()]);
-        assert_eq!(
-            filter.push("one"),
-            Passed {
-                text: "one".into(),
-                stopped: false
-            }
-        );
-        assert_eq!(
-            filter.push("\n"),
-            Passed {
-                text: String::new(),
-                stopped: false
-            }
-        );
-        assert_eq!(
-            filter.push("two"),
-            Passed {
-                text: "\ntwo".into(),
-                stopped: false
-            }
-        );
-        assert_eq!(
-            filter.push("\n\nthree"),
-            Passed {
-                text: String::new(),
-                stopped: true
-            }
-        );
+        assert_eq!(filter.push("one"), Passed { text: "one".into(), stopped: false });
+        assert_eq!(filter.push("\n"), Passed { text: String::new(), stopped: false });
+        assert_eq!(filter.push("two"), Passed { text: "\ntwo".into(), stopped: false });
+        assert_eq!(filter.push("\n\nthree"), Passed { text: String::new(), stopped: true });
     }
 }

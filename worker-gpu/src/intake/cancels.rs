@@ -25,8 +25,8 @@ struct State {
 pub(super) struct Tokens {
     /// Nobody awaits it.
     pub cancelled: CancellationToken,
-    /// It goes back to the queue, or a later delivery of it has come.
-    pub handed_back: CancellationToken,
+    /// A later delivery of it has come, so the broker expects nothing of this one.
+    pub superseded: CancellationToken,
     attempt: u32,
 }
 
@@ -58,24 +58,16 @@ impl Cancels {
     }
 
     /// Registers a job. An earlier delivery of it that still runs here is stale, so its work stops.
-    pub fn enter(&self, job: JobId, attempt: u32, hand_back: &CancellationToken) -> Ticket<'_> {
-        let tokens = Tokens {
-            cancelled: CancellationToken::new(),
-            handed_back: hand_back.child_token(),
-            attempt,
-        };
+    pub fn enter(&self, job: JobId, attempt: u32) -> Ticket<'_> {
+        let tokens = Tokens { cancelled: CancellationToken::new(), superseded: CancellationToken::new(), attempt };
         let mut state = self.state();
         if state.recent.contains(&job) {
             tokens.cancelled.cancel();
         }
         if let Some(stale) = state.running.insert(job.clone(), tokens.clone()) {
-            stale.handed_back.cancel();
+            stale.superseded.cancel();
         }
-        Ticket {
-            cancels: self,
-            job,
-            tokens,
-        }
+        Ticket { cancels: self, job, tokens }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,11 +78,7 @@ impl Cancels {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut state = self.cancels.state();
-        if state
-            .running
-            .get(&self.job)
-            .is_some_and(|tokens| tokens.attempt == self.tokens.attempt)
-        {
+        if state.running.get(&self.job).is_some_and(|tokens| tokens.attempt == self.tokens.attempt) {
             state.running.remove(&self.job);
         }
     }
@@ -106,37 +94,25 @@ mod tests {
 
     #[test]
     fn a_cancel_reaches_running_and_later_jobs() {
-        let (cancels, hand_back) = (Cancels::default(), CancellationToken::new());
-        let running = cancels.enter(job("a"), 0, &hand_back);
+        let cancels = Cancels::default();
+        let running = cancels.enter(job("a"), 0);
         cancels.broadcast(br#"{"job":"a"}"#);
         cancels.broadcast(br#"{"job":"later"}"#);
         cancels.broadcast(b"nonsense");
         assert!(running.tokens.cancelled.is_cancelled());
-        assert!(
-            cancels
-                .enter(job("later"), 0, &hand_back)
-                .tokens
-                .cancelled
-                .is_cancelled()
-        );
-        assert!(
-            !cancels
-                .enter(job("other"), 0, &hand_back)
-                .tokens
-                .cancelled
-                .is_cancelled()
-        );
+        assert!(cancels.enter(job("later"), 0).tokens.cancelled.is_cancelled());
+        assert!(!cancels.enter(job("other"), 0).tokens.cancelled.is_cancelled());
     }
 
     #[test]
     fn a_later_delivery_stops_the_earlier_one_and_outlives_it() {
-        let (cancels, hand_back) = (Cancels::default(), CancellationToken::new());
-        let first = cancels.enter(job("a"), 0, &hand_back);
-        let second = cancels.enter(job("a"), 1, &hand_back);
-        assert!(first.tokens.handed_back.is_cancelled() && !first.tokens.cancelled.is_cancelled());
+        let cancels = Cancels::default();
+        let first = cancels.enter(job("a"), 0);
+        let second = cancels.enter(job("a"), 1);
+        assert!(first.tokens.superseded.is_cancelled() && !first.tokens.cancelled.is_cancelled());
         drop(first);
         cancels.broadcast(br#"{"job":"a"}"#);
-        assert!(second.tokens.cancelled.is_cancelled() && !second.tokens.handed_back.is_cancelled());
+        assert!(second.tokens.cancelled.is_cancelled() && !second.tokens.superseded.is_cancelled());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::{
     engine::Output,
 };
 use protocol::{Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Timestamp, Usage, topology};
-use runtime::{BrokerError, Delivery};
+use runtime::Delivery;
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -20,14 +20,16 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 enum Settlement {
     /// It is answered, or nobody awaits the answer.
     Ack,
-    /// Another worker should try.
+    /// A later delivery of the job has come, so this one means nothing to the broker.
     Requeue,
+    /// Another worker should try, once this one has left the queue.
+    HandBack,
     /// It was tried too often.
     DeadLetter,
 }
 
-/// Answers one delivery and settles it.
-pub(super) async fn run(delivery: Delivery, shared: Arc<Shared>) {
+/// Answers one delivery and settles it, or gives it back unsettled: the queue would deliver it to this worker again.
+pub(super) async fn run(delivery: Delivery, shared: Arc<Shared>) -> Option<Delivery> {
     let settlement = match parse(&delivery.body) {
         Ok(envelope) => attempt(envelope, delivery.attempt, &shared).await,
         Err(why) => {
@@ -39,9 +41,16 @@ pub(super) async fn run(delivery: Delivery, shared: Arc<Shared>) {
             Settlement::DeadLetter
         }
     };
-    if let Err(error) = settle(delivery, settlement).await {
+    let settled = match settlement {
+        Settlement::HandBack => return Some(delivery),
+        Settlement::Ack => delivery.ack().await,
+        Settlement::Requeue => delivery.requeue().await,
+        Settlement::DeadLetter => delivery.dead_letter().await,
+    };
+    if let Err(error) = settled {
         tracing::warn!(%error, ?settlement, "a delivery could not be settled; the broker will deliver it again");
     }
+    None
 }
 
 /// The error never quotes the body.
@@ -56,20 +65,13 @@ fn parse(body: &[u8]) -> Result<Envelope<InferenceJob>, String> {
     }
 }
 
-async fn settle(delivery: Delivery, settlement: Settlement) -> Result<(), BrokerError> {
-    match settlement {
-        Settlement::Ack => delivery.ack().await,
-        Settlement::Requeue => delivery.requeue().await,
-        Settlement::DeadLetter => delivery.dead_letter().await,
-    }
-}
-
 async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, shared: &Shared) -> Settlement {
-    let ticket = shared.cancels.enter(envelope.job.clone(), attempt, &shared.hand_back);
+    let ticket = shared.cancels.enter(envelope.job.clone(), attempt);
     let tokens = ticket.tokens.clone();
     tokio::select! {
         biased;
-        () = tokens.handed_back.cancelled() => Settlement::Requeue,
+        () = shared.hand_back.cancelled() => Settlement::HandBack,
+        () = tokens.superseded.cancelled() => Settlement::Requeue,
         settlement = answer(envelope, attempt, &tokens, shared) => settlement,
     }
 }
@@ -78,19 +80,10 @@ async fn answer(envelope: Envelope<InferenceJob>, attempt: u32, tokens: &Tokens,
     let context = &shared.context;
     let replies = Replies::new(context.broker.clone(), context.clock.clone(), &envelope, attempt);
     if tokens.cancelled.is_cancelled() {
-        let nothing = Event::Finished {
-            reason: FinishReason::Cancelled,
-            usage: Usage::default(),
-        };
+        let nothing = Event::Finished { reason: FinishReason::Cancelled, usage: Usage::default() };
         return acked(replies.finish(nothing).await);
     }
-    let Envelope {
-        deadline,
-        published,
-        traceparent,
-        body,
-        ..
-    } = envelope;
+    let Envelope { deadline, published, traceparent, body, .. } = envelope;
     if deadline <= context.clock.now() {
         return acked(replies.finish(Event::Failed(too_late())).await);
     }
@@ -136,22 +129,8 @@ impl<'a> Stream<'a> {
         (published, deadline): (Timestamp, Timestamp),
         attempt: u32,
     ) -> Self {
-        let usage = Usage {
-            prompt_tokens: sequence.admitted.prompt_tokens,
-            completion_tokens: 0,
-        };
-        Self {
-            shared,
-            sequence,
-            replies,
-            stages,
-            published,
-            deadline,
-            attempt,
-            usage,
-            silent: 0,
-            flushed: None,
-        }
+        let usage = Usage { prompt_tokens: sequence.admitted.prompt_tokens, completion_tokens: 0 };
+        Self { shared, sequence, replies, stages, published, deadline, attempt, usage, silent: 0, flushed: None }
     }
 
     async fn run(mut self, tokens: &Tokens) -> Settlement {
@@ -200,14 +179,9 @@ impl<'a> Stream<'a> {
 
     fn started(&mut self) {
         let prompt_tokens = self.usage.prompt_tokens;
-        self.stages
-            .prefill(prompt_tokens, self.published, self.shared.context.clock.now());
+        self.stages.prefill(prompt_tokens, self.published, self.shared.context.clock.now());
         let (worker, model) = (self.shared.worker.clone(), self.shared.model.clone());
-        self.replies.push(Event::Started {
-            worker,
-            model,
-            prompt_tokens,
-        });
+        self.replies.push(Event::Started { worker, model, prompt_tokens });
     }
 
     fn token(&mut self, text: String, tokens: u32) {
@@ -215,23 +189,13 @@ impl<'a> Stream<'a> {
         self.stages.decoded(tokens);
         self.silent += tokens;
         if !text.is_empty() {
-            self.replies.push(Event::Token {
-                text,
-                tokens: std::mem::take(&mut self.silent),
-            });
+            self.replies.push(Event::Token { text, tokens: std::mem::take(&mut self.silent) });
         }
     }
 
     async fn finish(self, reason: FinishReason) -> Settlement {
         self.stages.finished(reason, self.usage);
-        acked(
-            self.replies
-                .finish(Event::Finished {
-                    reason,
-                    usage: self.usage,
-                })
-                .await,
-        )
+        acked(self.replies.finish(Event::Finished { reason, usage: self.usage }).await)
     }
 
     async fn fail(self, failure: Failure) -> Settlement {
@@ -242,12 +206,9 @@ impl<'a> Stream<'a> {
 /// A job that met a failing engine at each of its deliveries is answered, so that its reader does not wait in vain.
 async fn engine_stopped(replies: Replies, attempt: u32) -> Settlement {
     if attempt < topology::DELIVERY_LIMIT {
-        return Settlement::Requeue;
+        return Settlement::HandBack;
     }
-    let failure = Failure::new(
-        ErrorCode::EngineFailed,
-        "the engine failed at this prompt; rephrase it or try later",
-    );
+    let failure = Failure::new(ErrorCode::EngineFailed, "the engine failed at this prompt; rephrase it or try later");
     let _ = replies.finish(Event::Failed(failure)).await;
     Settlement::DeadLetter
 }
@@ -260,8 +221,5 @@ fn acked(published: Result<(), Unread>) -> Settlement {
 }
 
 fn too_late() -> Failure {
-    Failure::new(
-        ErrorCode::DeadlineExceeded,
-        "the deadline passed before the answer was complete",
-    )
+    Failure::new(ErrorCode::DeadlineExceeded, "the deadline passed before the answer was complete")
 }

@@ -46,13 +46,7 @@ impl Replies {
     /// Appends a frame to the next batch; consecutive tokens become one frame.
     pub fn push(&mut self, event: Event) {
         match (self.pending.last_mut(), event) {
-            (
-                Some(Event::Token { text, tokens }),
-                Event::Token {
-                    text: more,
-                    tokens: count,
-                },
-            ) => {
+            (Some(Event::Token { text, tokens }), Event::Token { text: more, tokens: count }) => {
                 text.push_str(&more);
                 *tokens += count;
             }
@@ -67,12 +61,7 @@ impl Replies {
         }
         let events = std::mem::take(&mut self.pending);
         let next = self.seq + events.len() as u64;
-        let reply = Reply {
-            job: self.job.clone(),
-            attempt: self.attempt,
-            seq: self.seq,
-            events,
-        };
+        let reply = Reply { job: self.job.clone(), attempt: self.attempt, seq: self.seq, events };
         let body = serde_json::to_vec(&reply).map_err(|error| {
             tracing::error!(%error, "a reply cannot be written");
             Unread
@@ -89,10 +78,7 @@ impl Replies {
 
     async fn publish(&self, body: Bytes) -> Result<(), Unread> {
         loop {
-            let message = Message {
-                body: body.clone(),
-                ttl: None,
-            };
+            let message = Message { body: body.clone(), ttl: None };
             match self.broker.publish(&self.queue, message).await {
                 Ok(()) => return Ok(()),
                 Err(BrokerError::Unroutable(_)) => return Err(Unread),

@@ -20,23 +20,13 @@ impl Stages {
     pub fn queue_wait(model: &str, traceparent: Option<String>) -> Self {
         let span = info_span!("queue_wait", gen_ai.request.model = model);
         telemetry::continue_from(&span, traceparent.as_deref());
-        Self {
-            model: model.into(),
-            traceparent,
-            span,
-            came: Instant::now(),
-            last_token: None,
-        }
+        Self { model: model.into(), traceparent, span, came: Instant::now(), last_token: None }
     }
 
     /// The job has a slot; it was published at `published`.
     pub fn prefill(&mut self, prompt_tokens: u32, published: Timestamp, now: Timestamp) {
         let model = self.model.as_str();
-        let span = info_span!(
-            "prefill",
-            gen_ai.request.model = model,
-            gen_ai.usage.input_tokens = prompt_tokens
-        );
+        let span = info_span!("prefill", gen_ai.request.model = model, gen_ai.usage.input_tokens = prompt_tokens);
         self.enter(span);
         histogram!(metric::ENGINE_QUEUE).record(now.ms_from(published) as f64 / 1000.0);
         counter!(metric::ENGINE_PROMPT_TOKENS).increment(prompt_tokens.into());

@@ -1,0 +1,179 @@
+//! A broker with one worker, and a reader of its frames.
+
+use bytes::Bytes;
+use protocol::{
+    Cancel, ChatMessage, Envelope, Event, InferenceJob, JobId, Reply, Role, Sampling, TenantId, Timestamp, WorkerId,
+    topology,
+};
+use runtime::{
+    Broker, Clock, Context, Health, Message,
+    clock::{Counting, System},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio_util::sync::CancellationToken;
+use worker_gpu::{Config, Engine, RunError};
+
+pub const REPLIES: &str = "replies.test";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+pub struct Desk {
+    pub context: Context,
+    replies: Option<mpsc::Receiver<Bytes>>,
+}
+
+pub struct Worker {
+    pub stop: CancellationToken,
+    pub running: JoinHandle<Result<(), RunError>>,
+}
+
+impl Desk {
+    pub async fn new() -> Self {
+        Self::at(Arc::new(System)).await
+    }
+
+    pub async fn at(clock: Arc<dyn Clock>) -> Self {
+        let broker = runtime::broker::connect("memory:", PATIENCE).await.unwrap();
+        let replies = Some(broker.replies(REPLIES).await.unwrap());
+        let (random, stop) = (Arc::new(Counting::default()), CancellationToken::new());
+        let context = Context { broker, clock, random, health: Health::default(), stop };
+        Self { context, replies }
+    }
+
+    pub fn broker(&self) -> &dyn Broker {
+        &*self.context.broker
+    }
+
+    /// Starts a worker with the engine that `config` names.
+    pub fn work(&self, config: Config) -> Worker {
+        let engine = worker_gpu::open(&config, std::path::Path::new("/nowhere")).unwrap();
+        self.work_with(config, engine)
+    }
+
+    pub fn work_with(&self, config: Config, engine: Box<dyn Engine>) -> Worker {
+        let stop = CancellationToken::new();
+        let context = Context { stop: stop.clone(), ..self.context.clone() };
+        let worker = WorkerId::from_uuid(context.random.uuid());
+        let running = tokio::spawn(worker_gpu::run(config, engine, worker, context));
+        Worker { stop, running }
+    }
+
+    pub fn envelope(&self, job: &str, text: &str) -> Envelope<InferenceJob> {
+        let now = self.context.clock.now();
+        Envelope {
+            v: Envelope::<InferenceJob>::VERSION,
+            tenant: TenantId::parse("demo").unwrap(),
+            job: JobId::parse(job).unwrap(),
+            reply_to: REPLIES.into(),
+            deadline: now.after_ms(60_000),
+            published: now,
+            traceparent: None,
+            body: InferenceJob {
+                messages: vec![ChatMessage::new(Role::User, text)],
+                prefix: String::new(),
+                sampling: greedy(64),
+            },
+        }
+    }
+
+    pub async fn publish(&self, envelope: &Envelope<InferenceJob>) {
+        self.publish_bytes(serde_json::to_vec(envelope).unwrap().into()).await;
+    }
+
+    pub async fn publish_bytes(&self, body: Bytes) {
+        let message = Message { body, ttl: None };
+        self.broker().publish(topology::INFERENCE.name, message).await.unwrap();
+    }
+
+    pub async fn submit(&self, job: &str, text: &str) {
+        self.publish(&self.envelope(job, text)).await;
+    }
+
+    pub async fn cancel(&self, job: &str) {
+        let cancel = Cancel { job: JobId::parse(job).unwrap() };
+        let body = serde_json::to_vec(&cancel).unwrap().into();
+        self.broker().broadcast(topology::CANCEL, body).await.unwrap();
+    }
+
+    /// The next batch of frames.
+    pub async fn reply(&mut self) -> Reply {
+        let body = timeout(PATIENCE, self.replies.as_mut().unwrap().recv()).await.expect("a reply in time");
+        serde_json::from_slice(&body.unwrap()).unwrap()
+    }
+
+    /// The batches of one attempt up to its last frame.
+    pub async fn answer(&mut self) -> Answer {
+        let mut batches = Vec::new();
+        loop {
+            batches.push(self.reply().await);
+            let last = batches.last().and_then(|reply| reply.events.last());
+            if matches!(last, Some(Event::Finished { .. } | Event::Failed(_))) {
+                return Answer(batches);
+            }
+        }
+    }
+
+    /// The reader goes away.
+    pub fn leave(&mut self) {
+        self.replies = None;
+    }
+
+    pub async fn jobs_left(&self) -> u32 {
+        self.broker().depth(topology::INFERENCE.name).await.unwrap()
+    }
+
+    pub async fn dead_letters(&self) -> u32 {
+        self.broker().depth(topology::DEAD_LETTERS).await.unwrap()
+    }
+}
+
+impl Worker {
+    /// Stops it as a signal would; it must end.
+    pub async fn stop(self) -> Result<(), RunError> {
+        self.stop.cancel();
+        timeout(PATIENCE, self.running).await.expect("an end in time").unwrap()
+    }
+}
+
+/// One attempt's batches.
+pub struct Answer(pub Vec<Reply>);
+
+impl Answer {
+    pub fn events(&self) -> Vec<&Event> {
+        self.0.iter().flat_map(|reply| &reply.events).collect()
+    }
+
+    pub fn last(&self) -> &Event {
+        self.events().last().unwrap()
+    }
+
+    pub fn text(&self) -> String {
+        let text = |event: &&Event| match event {
+            Event::Token { text, .. } => text.clone(),
+            _ => String::new(),
+        };
+        self.events().iter().map(text).collect()
+    }
+
+    /// Numbers without gaps, one job, one attempt.
+    pub fn assert_in_order(&self) {
+        let mut expected = 0;
+        for reply in &self.0 {
+            assert_eq!((&reply.job, reply.attempt), (&self.0[0].job, self.0[0].attempt));
+            assert_eq!(reply.seq, expected);
+            expected += reply.events.len() as u64;
+        }
+    }
+}
+
+pub fn greedy(max_tokens: u32) -> Sampling {
+    Sampling { max_tokens, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() }
+}
+
+pub fn echo(delay_ms: u64) -> Config {
+    Config { engine: format!("echo:?delay_ms={delay_ms}"), max_sequences: 2, ..Config::default() }
+}
+
+pub fn past() -> Timestamp {
+    Timestamp(1)
+}
