@@ -28,6 +28,7 @@ pub(super) fn of_queue(queue: &str, error: &Error) -> BrokerError {
         Some(ACCESS_REFUSED) => BrokerError::Misconfigured(format!(
             "{queue} is refused ({error}): the user needs the permissions configure, write and read on it"
         )),
+        Some(RESOURCE_LOCKED) => BrokerError::Unavailable(format!("{queue} belongs to another connection")),
         _ => BrokerError::Unavailable(error.to_string()),
     }
 }

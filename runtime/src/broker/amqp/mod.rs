@@ -24,7 +24,7 @@ use protocol::topology::{DEAD_LETTERS, WorkQueue};
 use std::time::Duration;
 use tokio::{
     sync::{Mutex, mpsc},
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::DropGuard;
 
@@ -56,7 +56,8 @@ impl AmqpBroker {
             let why = format!("a message of {length} bytes for {exchange}{key}: at most {MAX_BODY} are carried");
             return Err(BrokerError::Misconfigured(why));
         }
-        self.outbox.send(Parcel { exchange: exchange.into(), key: key.into(), body, ttl }).await
+        let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+        self.outbox.send(Parcel { exchange: exchange.into(), key: key.into(), body, expires }).await
     }
 
     async fn measure(&self, queue: &str) -> Result<u32, BrokerError> {

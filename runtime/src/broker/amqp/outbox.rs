@@ -7,6 +7,7 @@ use super::{
     confirms::{Confirms, Fate},
     error::name,
     link::{Backoff, Link, Live},
+    topology,
 };
 use crate::BrokerError;
 use bytes::Bytes;
@@ -14,10 +15,13 @@ use lapin::{
     BasicProperties, Channel,
     options::{BasicPublishOptions, ConfirmSelectOptions},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{interval, timeout},
+    time::{Instant, interval, timeout},
 };
 
 /// Publications that are not confirmed yet; one more waits outside.
@@ -35,7 +39,8 @@ pub(super) struct Parcel {
     /// The queue's name.
     pub key: String,
     pub body: Bytes,
-    pub ttl: Option<Duration>,
+    /// When nobody wants it any more.
+    pub expires: Option<Instant>,
 }
 
 struct Entry {
@@ -56,15 +61,14 @@ impl Outbox {
         Self { inbox, link }
     }
 
-    /// Returns once the broker has taken the parcel, or when patience or the parcel's own time has run out.
+    /// Returns once the broker has taken the parcel, or when patience has run out.
     pub async fn send(&self, parcel: Parcel) -> Result<(), BrokerError> {
-        let patience = parcel.ttl.map_or(self.link.patience, |ttl| ttl.min(self.link.patience));
         let (verdict, outcome) = oneshot::channel();
         let sending = async {
             self.inbox.send(Entry { parcel, verdict }).await.ok()?;
             outcome.await.ok()
         };
-        timeout(patience, sending).await.ok().flatten().unwrap_or_else(|| Err(self.link.why_not()))
+        timeout(self.link.patience, sending).await.ok().flatten().unwrap_or_else(|| Err(self.link.why_not()))
     }
 }
 
@@ -97,7 +101,7 @@ impl Task {
         let broken = |error: lapin::Error| BrokerError::Unavailable(error.to_string());
         let channel = live.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(broken)?;
-        let mut session = Session { channel, confirms: Confirms::default() };
+        let mut session = Session { channel, confirms: Confirms::default(), exchanges: HashSet::new() };
         let mut retry = interval(RETRY);
         self.again.clear();
         self.unconfirmed.retain(|_, entry| !entry.verdict.is_closed());
@@ -148,17 +152,24 @@ impl Task {
 struct Session {
     channel: Channel,
     confirms: Confirms,
+    /// Those known to exist.
+    exchanges: HashSet<String>,
 }
 
 impl Session {
     async fn publish(&mut self, id: u64, parcel: &Parcel) -> Result<(), BrokerError> {
         let mut properties = BasicProperties::default().with_message_id(id.to_string().into());
-        if let Some(ttl) = parcel.ttl {
+        if let Some(expires) = parcel.expires {
+            let left = expires.saturating_duration_since(Instant::now()).as_millis();
             // RabbitMQ takes whole milliseconds in 32 bits.
-            properties = properties.with_expiration(ttl.as_millis().min(u32::MAX.into()).to_string().into());
+            properties = properties.with_expiration(left.min(u32::MAX.into()).to_string().into());
         }
         if parcel.exchange.is_empty() {
             properties = properties.with_delivery_mode(PERSISTENT);
+        }
+        if !parcel.exchange.is_empty() && !self.exchanges.contains(&parcel.exchange) {
+            topology::declare_fanout(&self.channel, &parcel.exchange).await?;
+            self.exchanges.insert(parcel.exchange.clone());
         }
         let options = BasicPublishOptions { mandatory: parcel.exchange.is_empty(), ..Default::default() };
         let (exchange, key) = (name(&parcel.exchange)?, name(&parcel.key)?);

@@ -76,10 +76,14 @@ impl Source {
 
     async fn run(self, mut open: Open, sink: impl Sink) {
         loop {
-            tokio::select! {
-                () = sink.closed() => return open.close().await,
-                () = open.live.lost.cancelled() => {}
-                () = relay(&mut open.deliveries, &sink) => {}
+            let done = tokio::select! {
+                () = sink.closed() => true,
+                () = open.live.lost.cancelled() => false,
+                () = relay(&mut open.deliveries, &sink) => false,
+            };
+            open.close().await;
+            if done {
+                return;
             }
             let next = tokio::select! { () = sink.closed() => None, next = self.again() => next };
             let Some(next) = next else { return };
@@ -128,7 +132,9 @@ impl Source {
 impl Open {
     /// Hands back what was not settled.
     async fn close(self) {
-        if let Err(error) = self.channel.close(200, "bye".into()).await {
+        let closing = self.channel.close(200, "bye".into());
+        let closed = tokio::select! { closed = closing => closed, () = self.live.lost.cancelled() => return };
+        if let Err(error) = closed {
             tracing::debug!(%error, "a channel was closed already");
         }
     }

@@ -85,7 +85,8 @@ async fn declare_queue(
     declared.map(|queue| queue.name().clone()).map_err(|error| of_queue(queue, &error))
 }
 
-async fn declare_fanout(channel: &Channel, exchange: &str) -> Result<(), BrokerError> {
+/// Declares an exchange that gives every subscriber a copy.
+pub(super) async fn declare_fanout(channel: &Channel, exchange: &str) -> Result<(), BrokerError> {
     let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
     let declared = channel.exchange_declare(name(exchange)?, ExchangeKind::Fanout, options, FieldTable::default());
     declared.await.map_err(|error| of_queue(exchange, &error))

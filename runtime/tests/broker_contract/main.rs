@@ -1,0 +1,73 @@
+//! The broker's contract: one suite, every backend.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod jobs;
+mod limits;
+mod listening;
+mod outage;
+mod refusals;
+mod support;
+
+use runtime::{Broker, broker, testing::RabbitMq};
+use std::{sync::Arc, time::Duration};
+
+/// Runs every case in turn on `broker` and says how long each took.
+async fn contract(broker: Arc<dyn Broker>) {
+    macro_rules! run {
+        ($($module:ident::$case:ident)*) => {$({
+            let begin = tokio::time::Instant::now();
+            $module::$case(&broker).await;
+            eprintln!("  {:<60} {:>6} ms", concat!(stringify!($module), "::", stringify!($case)), begin.elapsed().as_millis());
+        })*};
+    }
+    run! {
+        jobs::bytes_arrive_as_they_were_sent
+        jobs::jobs_come_in_order
+        jobs::prefetch_bounds_what_is_out
+        jobs::an_acknowledged_job_is_gone
+        jobs::a_returned_job_comes_first_as_its_next_attempt
+        jobs::dropping_a_consumer_hands_its_jobs_back
+        jobs::dropping_a_delivery_hands_it_back
+        jobs::consumers_share_a_queue
+        jobs::a_thousand_concurrent_jobs_all_arrive_once
+        limits::a_job_that_keeps_failing_becomes_a_dead_letter
+        limits::a_hopeless_job_becomes_a_dead_letter
+        limits::a_job_whose_time_ran_out_becomes_a_dead_letter
+        limits::a_job_in_time_is_delivered
+        limits::a_full_queue_refuses_and_recovers
+        limits::a_message_without_a_queue_is_unroutable
+        limits::verdicts_do_not_mix
+        limits::depth_counts_what_waits
+        listening::replies_arrive_in_order
+        listening::replies_end_with_their_reader
+        listening::a_reply_queue_has_one_reader
+        listening::a_broadcast_reaches_every_subscriber
+        listening::the_broker_answers
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory() {
+    contract(broker::connect("memory:", Duration::ZERO).await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amqp() {
+    let server = RabbitMq::start();
+    let patience = Duration::from_secs(20);
+    contract(broker::connect(&server.url(), patience).await.unwrap()).await;
+    refusals::a_wrong_password_is_named_without_being_shown(&server).await;
+    refusals::a_missing_vhost_is_named(&server).await;
+    refusals::a_queue_with_other_arguments_is_named(&server).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amqp_address() {
+    refusals::a_malformed_url_is_explained().await;
+    refusals::nobody_listening_is_unavailable_in_time().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amqp_outage() {
+    outage::everything_goes_on_after_a_crash_of_the_broker().await;
+}

@@ -1,0 +1,111 @@
+//! What the cases share.
+
+use bytes::Bytes;
+use protocol::topology::{DEAD_LETTERS, DEAD_LETTERS_MAX, WorkQueue};
+use runtime::{Broker, BrokerError, Consumer, Delivery, Message};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+pub type Backend = Arc<dyn Broker>;
+
+/// Longer than anything that is to happen takes.
+pub const SOON: Duration = Duration::from_secs(20);
+/// How long to watch that something does not happen.
+pub const WHILE: Duration = Duration::from_millis(300);
+
+/// A work queue of the case's own.
+pub fn queue(max_length: u32) -> WorkQueue {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let name = format!("q.test.{}", COUNT.fetch_add(1, Ordering::Relaxed));
+    WorkQueue { name: name.leak(), max_length }
+}
+
+/// Declares `queue` by consuming from it for a moment.
+pub async fn declared(broker: &Backend, max_length: u32) -> WorkQueue {
+    let queue = queue(max_length);
+    drop(broker.consume(queue, 1).await.unwrap());
+    queue
+}
+
+pub fn message(body: impl Into<Bytes>) -> Message {
+    Message { body: body.into(), ttl: None }
+}
+
+pub async fn publish(broker: &Backend, queue: WorkQueue, body: &str) {
+    broker.publish(queue.name, message(body.to_owned())).await.unwrap();
+}
+
+pub async fn publish_all(broker: &Backend, queue: WorkQueue, bodies: &[&str]) {
+    for body in bodies {
+        publish(broker, queue, body).await;
+    }
+}
+
+/// The next job, which must come.
+pub async fn next(consumer: &mut Consumer) -> Delivery {
+    timeout(SOON, consumer.next()).await.expect("a job should have come").expect("the consumer ended")
+}
+
+/// The next job's body and attempt; the job is done.
+pub async fn take(consumer: &mut Consumer) -> (String, u32) {
+    let job = next(consumer).await;
+    let seen = (text(&job.body), job.attempt);
+    job.ack().await.unwrap();
+    seen
+}
+
+pub async fn take_all(consumer: &mut Consumer, count: usize) -> Vec<(String, u32)> {
+    let mut seen = Vec::new();
+    for _ in 0..count {
+        seen.push(take(consumer).await);
+    }
+    seen
+}
+
+/// Checks that no job comes for a while.
+pub async fn nothing(consumer: &mut Consumer) {
+    if let Ok(Some(job)) = timeout(WHILE, consumer.next()).await {
+        panic!("unexpected job {:?}, attempt {}", text(&job.body), job.attempt);
+    }
+}
+
+pub fn text(body: &Bytes) -> String {
+    String::from_utf8_lossy(body).into_owned()
+}
+
+/// Everything that becomes a dead letter during `case`, which must be `count` jobs.
+pub async fn dead_letters(broker: &Backend, count: usize, case: impl Future<Output = ()>) -> Vec<String> {
+    let queue = WorkQueue { name: DEAD_LETTERS, max_length: DEAD_LETTERS_MAX };
+    assert_eq!(broker.depth(DEAD_LETTERS).await.unwrap(), 0, "an earlier case left a dead letter");
+    case.await;
+    eventually("the dead letters arrive", async || broker.depth(DEAD_LETTERS).await.unwrap() as usize == count).await;
+    let mut consumer = broker.consume(queue, 10).await.unwrap();
+    take_all(&mut consumer, count).await.into_iter().map(|(body, _)| body).collect()
+}
+
+/// Waits until `condition` holds.
+pub async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "{what}: not within {SOON:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Publishes to `queue` until it is refused with an error.
+pub async fn refused(broker: &Backend, queue: &str) -> BrokerError {
+    let deadline = Instant::now() + SOON;
+    loop {
+        match broker.publish(queue, message("x")).await {
+            Err(error) => return error,
+            Ok(()) => assert!(Instant::now() < deadline, "{queue} takes messages without end"),
+        }
+    }
+}
