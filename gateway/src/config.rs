@@ -1,0 +1,91 @@
+//! Section `[gateway]`.
+
+use runtime::config::Problem;
+use serde::{Deserialize, Serialize};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+/// Section `[gateway]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Threads that serve connections.
+    pub workers: usize,
+    /// Largest JSON body and WebSocket frame in bytes.
+    pub max_body_bytes: usize,
+    /// Largest document in bytes.
+    pub max_document_bytes: usize,
+    /// A request's head must arrive within this time, and then its body; documents get a second more per 64 KiB.
+    pub read_timeout_ms: u64,
+    /// Silence on a stream before a keep-alive, until the first event; ten times as long afterwards.
+    pub keep_alive_ms: u64,
+    /// Connections open at once; more wait to be accepted.
+    pub max_connections: usize,
+    /// On shutdown, streams may finish within this time.
+    pub drain_ms: u64,
+    /// The engine's own name of its model, offered beside `frontdesk`; empty: not offered.
+    pub model: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            workers: 2,
+            max_body_bytes: 256 << 10,
+            max_document_bytes: 8 << 20,
+            read_timeout_ms: 10_000,
+            keep_alive_ms: 1_000,
+            max_connections: 25_000,
+            drain_ms: 30_000,
+            model: String::new(),
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with the values.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems: Vec<_> = [
+            Problem::out_of_range("gateway.workers", self.workers, 1, 1024),
+            Problem::out_of_range("gateway.max_body_bytes", self.max_body_bytes, 1 << 10, 16 << 20),
+            Problem::out_of_range("gateway.max_document_bytes", self.max_document_bytes, 1 << 10, 256 << 20),
+            Problem::out_of_range("gateway.read_timeout_ms", self.read_timeout_ms, 10, 600_000),
+            Problem::out_of_range("gateway.keep_alive_ms", self.keep_alive_ms, 10, 60_000),
+            Problem::out_of_range("gateway.max_connections", self.max_connections, self.workers, 10_000_000),
+            Problem::out_of_range("gateway.drain_ms", self.drain_ms, 0, 3_600_000),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        if self.model == crate::openai::ASSISTANT {
+            problems.push(Problem::new("gateway.model", &self.model, "another name: this one is the assistant's"));
+        }
+        problems
+    }
+
+    pub(crate) fn read_timeout(&self) -> Duration {
+        Duration::from_millis(self.read_timeout_ms)
+    }
+
+    pub(crate) fn keep_alive(&self) -> Duration {
+        Duration::from_millis(self.keep_alive_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_sound_and_a_problem_names_its_key() {
+        assert_eq!(Config::default().problems(), []);
+        let config = Config { workers: 0, model: "frontdesk".into(), ..Config::default() };
+        let keys: Vec<_> = config.problems().into_iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, ["gateway.workers", "gateway.model"]);
+    }
+}

@@ -1,0 +1,76 @@
+//! `/v1/chat/completions` and `/v1/models`, in OpenAI's wire format.
+
+mod parameters;
+mod request;
+mod response;
+mod stream;
+
+use crate::{answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sse};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    web::{Data, Payload},
+};
+use actors::TurnStream;
+use protocol::{ErrorCode, Failure, TurnEvent};
+use request::Request;
+use response::Head;
+use serde_json::json;
+use std::time::Duration;
+
+/// The model that answers as the tenant's assistant, with its knowledge.
+pub(crate) const ASSISTANT: &str = "frontdesk";
+
+/// Answers a conversation, streamed or whole.
+pub(crate) async fn complete(
+    gateway: Data<Gateway>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    let asked = Request::read(&body::json_bytes(&request, payload, &gateway.config).await?)?;
+    let knowledge = knows(&gateway.config.model, &asked.model)?;
+    let (stream, include_usage) = (asked.stream, asked.include_usage);
+    let model = asked.model.clone();
+    let permit = gateway.admission.turn(caller.tenant())?;
+    let mut turn = gateway.registry.complete(caller.tenant(), asked.into_completion(knowledge)?).await?;
+    let head = Head { job: turn.job().clone(), created: gateway.context.clock.now().0 / 1_000, model };
+    if !stream {
+        let answer = Answer::of(&mut turn).await?;
+        return Ok(HttpResponse::Ok().json(response::completion(&head, &answer)));
+    }
+    let pulse = gateway.config.keep_alive();
+    early_failure(&turn, pulse).await?;
+    let mut chunks = stream::Chunks::new(head, include_usage);
+    Ok(sse::respond(turn, permit, pulse, move |_, event| chunks.encode(event)))
+}
+
+/// The models this gateway offers.
+pub(crate) async fn models(gateway: Data<Gateway>, _caller: Caller) -> HttpResponse {
+    let names = [ASSISTANT, gateway.config.model.as_str()];
+    let entry = |name: &&str| json!({"id": name, "object": "model", "created": 0, "owned_by": "frontdesk"});
+    let data: Vec<_> = names.iter().filter(|name| !name.is_empty()).map(entry).collect();
+    HttpResponse::Ok().json(json!({"object": "list", "data": data}))
+}
+
+/// Whether the model that `asked` names answers with the tenant's knowledge.
+fn knows(bare: &str, asked: &str) -> Result<bool, Failure> {
+    match asked {
+        ASSISTANT => Ok(true),
+        name if !name.is_empty() && name == bare => Ok(false),
+        _ => {
+            let shown: String = asked.chars().take(100).collect();
+            let message = format!("there is no model {shown:?}; GET /v1/models lists them");
+            Err(Failure { code: ErrorCode::ModelNotFound, message, param: Some("model".into()) })
+        }
+    }
+}
+
+/// A turn that fails at once fails with its own status, so that clients repeat what is worth repeating; after `pulse` the
+/// stream must begin.
+async fn early_failure(turn: &TurnStream, pulse: Duration) -> Result<(), Failure> {
+    let mut ahead = turn.clone();
+    match tokio::time::timeout(pulse, ahead.next()).await {
+        Ok(Some((_, TurnEvent::Failed(failure)))) => Err(failure),
+        _ => Ok(()),
+    }
+}

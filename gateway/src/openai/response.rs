@@ -1,0 +1,56 @@
+//! A whole answer in OpenAI's words.
+
+use crate::answer::Answer;
+use protocol::{Citation, FinishReason, JobId, Usage};
+use serde_json::{Value, json};
+
+/// What every object of one answer begins with.
+#[derive(Debug, Clone)]
+pub(super) struct Head {
+    /// The turn.
+    pub(super) job: JobId,
+    /// Seconds since the epoch.
+    pub(super) created: u64,
+    /// The model as the client named it.
+    pub(super) model: String,
+}
+
+impl Head {
+    /// An object of the kind `kind` with the given choices.
+    pub(super) fn object(&self, kind: &str, choices: Value) -> Value {
+        let id = format!("chatcmpl-{}", self.job);
+        json!({"id": id, "object": kind, "created": self.created, "model": self.model, "choices": choices})
+    }
+}
+
+/// The `chat.completion` object.
+pub(super) fn completion(head: &Head, answer: &Answer) -> Value {
+    let message = json!({"role": "assistant", "content": answer.text, "refusal": null});
+    let reason = finish_reason(answer.finish_reason);
+    let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": reason});
+    let mut object = head.object("chat.completion", json!([choice]));
+    object["usage"] = usage(answer.usage);
+    cite(&mut object, &answer.citations);
+    object
+}
+
+/// Adds what the answer refers to, where it refers to something: a field beside OpenAI's own.
+pub(super) fn cite(object: &mut Value, citations: &[Citation]) {
+    if !citations.is_empty() {
+        object["citations"] = json!(citations);
+    }
+}
+
+/// The usage object.
+pub(super) fn usage(usage: Usage) -> Value {
+    let total = u64::from(usage.prompt_tokens) + u64::from(usage.completion_tokens);
+    json!({"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens, "total_tokens": total})
+}
+
+/// OpenAI has no word for an answer that somebody stopped.
+pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
+    match reason {
+        FinishReason::Stop | FinishReason::Cancelled => "stop",
+        FinishReason::Length => "length",
+    }
+}

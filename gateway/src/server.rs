@@ -1,0 +1,96 @@
+//! Runs the server until the process is to stop, then lets streams finish.
+
+use crate::{
+    Config, Tenants,
+    admission::Admission,
+    observe::observe,
+    ops::{Metrics, Ops},
+    routes,
+};
+use actix_web::{App, HttpServer, middleware::from_fn, web};
+use runtime::Context;
+use std::{io, net::TcpListener, sync::Arc, time::Duration};
+
+/// The part's name on `/readyz`.
+const PART: &str = "gateway";
+/// An idle connection is closed after this time.
+const IDLE: Duration = Duration::from_secs(75);
+/// A client that was refused early gets this long to notice before its connection is closed.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What every handler shares.
+pub(crate) struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) registry: actors::Registry,
+    pub(crate) tenants: Tenants,
+    pub(crate) admission: Admission,
+    pub(crate) context: Context,
+}
+
+/// Serves the whole interface on `listener` until `context.stop`; then it accepts no more, and returns when the streams
+/// have finished or `drain_ms` has passed.
+///
+/// `metrics` renders the text of `/metrics`. Fails when the listener cannot be used.
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    registry: actors::Registry,
+    tenants: Tenants,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+    context: Context,
+) -> io::Result<()> {
+    let admission = Admission::new(&tenants, context.clock.clone());
+    let ops = web::Data::new(Ops { metrics: Arc::new(metrics), health: context.health.clone() });
+    let gateway =
+        web::Data::new(Gateway { config: config.clone(), registry, tenants, admission, context: context.clone() });
+    let app = move || {
+        App::new()
+            .app_data(gateway.clone())
+            .app_data(ops.clone())
+            .configure(routes::all)
+            .default_service(web::to(routes::not_found))
+            .wrap(from_fn(observe))
+    };
+    let server = HttpServer::new(app)
+        .workers(config.workers)
+        .max_connections(config.max_connections.div_ceil(config.workers))
+        .keep_alive(IDLE)
+        .client_request_timeout(config.read_timeout())
+        .client_disconnect_timeout(LINGER)
+        // A client that closes its side has left: its request and its turn are dropped at once.
+        .h1_allow_half_closed(false)
+        .tcp_nodelay(true)
+        .shutdown_timeout(config.drain_ms.div_ceil(1_000))
+        .shutdown_signal(stop(context.clone()))
+        .listen(listener)?
+        .run();
+    context.health.ready(PART);
+    server.await
+}
+
+/// Serves `/livez`, `/readyz` and `/metrics` only, for roles without an interface, until `context.stop`.
+///
+/// Fails when the listener cannot be used.
+pub async fn run_ops(
+    listener: TcpListener,
+    metrics: impl Fn() -> String + Send + Sync + 'static,
+    context: Context,
+) -> io::Result<()> {
+    let metrics: Metrics = Arc::new(metrics);
+    let ops = web::Data::new(Ops { metrics, health: context.health.clone() });
+    let app =
+        move || App::new().app_data(ops.clone()).configure(routes::ops).default_service(web::to(routes::not_found));
+    HttpServer::new(app)
+        .workers(1)
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(1)
+        .shutdown_signal(context.stop.cancelled_owned())
+        .listen(listener)?
+        .run()
+        .await
+}
+
+async fn stop(context: Context) {
+    context.stop.cancelled().await;
+    context.health.unready(PART, "stopping");
+}
