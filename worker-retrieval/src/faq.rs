@@ -35,7 +35,7 @@ pub fn parse(content: &str) -> Result<Faq, String> {
     let (question, answer) = (column(&header, "question")?, column(&header, "answer")?);
     let (mut faq, mut skipped) = (Faq::default(), 0);
     for record in reader.records() {
-        match record.map_err(|error| error.to_string()).and_then(|record| entry(&record, question, answer)) {
+        match record.map_err(|error| error.to_string()).and_then(|record| entry(content, &record, question, answer)) {
             Ok(entry) => faq.entries.push(entry),
             Err(warning) if skipped < MAX_WARNINGS => {
                 faq.warnings.push(warning);
@@ -61,13 +61,21 @@ fn column(header: &StringRecord, name: &str) -> Result<usize, String> {
     })
 }
 
-fn entry(record: &StringRecord, question: usize, answer: usize) -> Result<Entry, String> {
-    let line = record.position().map_or(0, csv::Position::line);
+fn entry(content: &str, record: &StringRecord, question: usize, answer: usize) -> Result<Entry, String> {
+    let line = record.position().map_or(0, |position| line(content, position));
     let cell = |at: usize, name: &str| {
         let text = record.get(at).unwrap_or_default();
         if text.is_empty() { Err(format!("line {line}: no {name}, skipped")) } else { Ok(text.to_owned()) }
     };
     Ok(Entry { question: cell(question, "question")?, answer: cell(answer, "answer")? })
+}
+
+/// The line on which a record begins; its position may be that of empty lines before it.
+fn line(content: &str, position: &csv::Position) -> u64 {
+    let from = usize::try_from(position.byte()).unwrap_or(usize::MAX);
+    let rest = content.as_bytes().get(from..).unwrap_or_default();
+    let empty = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).filter(|byte| **byte == b'\n').count();
+    position.line() + empty as u64
 }
 
 #[cfg(test)]
