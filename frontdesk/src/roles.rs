@@ -52,17 +52,20 @@ pub async fn worker_retrieval(config: Config) -> anyhow::Result<()> {
     worker(listener, context.clone(), retrieve(config, context)).await
 }
 
+/// Runs a worker's role and, until it ends, its health endpoints.
 async fn worker(
     listener: TcpListener,
     context: Context,
-    role: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    role: impl Future<Output = anyhow::Result<()>>,
 ) -> anyhow::Result<()> {
-    let ops_context = Context { stop: CancellationToken::new(), ..context };
-    let ops = tokio::spawn(gateway::run_ops(listener, metrics()?, ops_context.clone()));
-    let ended = role.await;
-    ops_context.stop.cancel();
-    ops.await.context("the health endpoint panicked")??;
-    ended
+    let over = CancellationToken::new();
+    let ops = gateway::run_ops(listener, metrics()?, Context { stop: over.clone(), ..context });
+    let role = async {
+        let _over = over.drop_guard();
+        role.await
+    };
+    let (ended, served) = tokio::join!(role, ops);
+    ended.and(served.context("serving health"))
 }
 
 async fn generate(config: Config, context: Context) -> anyhow::Result<()> {
