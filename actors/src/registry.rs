@@ -1,111 +1,177 @@
 //! The sessions of this node.
 
-use crate::{Config, Personas, SessionView, TurnStream};
-use protocol::{ChatMessage, ErrorCode, Event, Failure, KnowledgeJob, NodeId, SessionId, Submit, TenantId};
-use std::{sync::Arc, time::Duration};
+use crate::{
+    Completion, SessionView, TurnStream,
+    ask::Ask,
+    env::Env,
+    session::{Answered, Begin, Delete, Kept, Leave, Refusal, Session, Stop, View, store_failure},
+    shard::Shard,
+    state,
+    store::{SessionKey, Stored, Version},
+    threads::Threads,
+};
+use actix::{Addr, Handler, MailboxError, Message, dev::ToEnvelope};
+use protocol::{ErrorCode, Event, Failure, KnowledgeJob, SessionId, Submit, TenantId};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::task::AbortHandle;
+use tracing::Span;
 
-/// A stateless call.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Completion {
-    /// The whole conversation; the last message is the customer's.
-    pub messages: Vec<ChatMessage>,
-    /// Whether to retrieve for the last user message and to add the persona and the passages; else the bare model answers.
-    pub knowledge: bool,
-    /// What the client asks of the sampling.
-    pub sampling: SamplingRequest,
-}
+/// An actor must take and answer a request within this time; its store may take 5 s of it.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often a request that met a leaving actor, or a full node, is tried again, and after what pause.
+const TRIES: usize = 20;
+const PAUSE: Duration = Duration::from_millis(10);
 
-/// What a client asks of the sampling; absent: the configured or usual value.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct SamplingRequest {
-    /// Generate at most this many tokens (≥ 1).
-    pub max_tokens: Option<u32>,
-    /// 0 is greedy.
-    pub temperature: Option<f32>,
-    /// Nucleus, 0 < p ≤ 1.
-    pub top_p: Option<f32>,
-    /// Same seed, same answer.
-    pub seed: Option<u64>,
-    /// Generation ends before any of these would appear.
-    pub stop: Vec<String>,
-}
-
-/// Why sessions cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The reply queue could not be declared.
-    #[error("session actors: {0}")]
-    Broker(#[from] runtime::BrokerError),
-    /// The session store does not answer.
-    #[error("session.store: {0}")]
-    Store(String),
-    /// The actors' threads could not be started.
-    #[error("session.arbiters: {0}")]
-    Arbiters(String),
-}
-
-/// The sessions of this node; cheap to clone.
+/// The sessions of this node; cheap to clone. Dropping the last clone stops the actors.
 #[derive(Clone)]
-pub struct Registry(Arc<Inner>);
+pub struct Registry(pub(crate) Arc<Inner>);
 
-struct Inner {}
-
-/// Connects the store, declares the node's reply queue, starts the arbiters and the reply dispatcher.
-pub async fn start(
-    _config: Config,
-    _personas: Personas,
-    _node: NodeId,
-    _context: runtime::Context,
-) -> Result<Registry, StartError> {
-    Ok(Registry(Arc::new(Inner {})))
+pub(crate) struct Inner {
+    pub env: Arc<Env>,
+    pub shards: Vec<Arc<Shard>>,
+    pub threads: Threads,
+    pub dispatcher: AbortHandle,
 }
 
-fn unbuilt<T>(_: &Inner) -> Result<T, Failure> {
-    Err(Failure::new(ErrorCode::Unavailable, "session actors are not running"))
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.dispatcher.abort();
+    }
 }
 
 impl Registry {
     /// A new session.
-    pub async fn create(&self, _tenant: &TenantId) -> Result<SessionView, Failure> {
-        unbuilt(&self.0)
+    pub async fn create(&self, tenant: &TenantId) -> Result<SessionView, Failure> {
+        let env = &self.0.env;
+        self.accepts()?;
+        let view = SessionView::new(SessionId::from_uuid(env.context.random.uuid()), env.now());
+        let internal = |error: serde_json::Error| Failure::new(ErrorCode::Internal, error.to_string());
+        let stored = Stored { version: Version::default().next(), state: state::encode(&view).map_err(internal)? };
+        let saved = env.store.save(&SessionKey::new(tenant, &view.id), Version::default(), stored).await;
+        saved.map(|()| view).map_err(|error| store_failure(&error))
     }
 
-    /// A session's history.
-    pub async fn view(&self, _tenant: &TenantId, _session: &SessionId) -> Result<SessionView, Failure> {
-        unbuilt(&self.0)
+    /// A session's history. [`ErrorCode::SessionNotFound`] if the tenant has no such session.
+    pub async fn view(&self, tenant: &TenantId, session: &SessionId) -> Result<SessionView, Failure> {
+        self.ask(&SessionKey::new(tenant, session), View).await
     }
 
     /// Forgets a session; its running turn is cancelled.
-    pub async fn delete(&self, _tenant: &TenantId, _session: &SessionId) -> Result<(), Failure> {
-        unbuilt(&self.0)
+    pub async fn delete(&self, tenant: &TenantId, session: &SessionId) -> Result<(), Failure> {
+        self.ask(&SessionKey::new(tenant, session), Delete).await
     }
 
     /// Takes a customer's message. Idempotent on its `client_message_id`: a repeat gets the running stream from its start, or
-    /// the finished answer.
-    pub async fn submit(
-        &self,
-        _tenant: &TenantId,
-        _session: &SessionId,
-        _submit: Submit,
-    ) -> Result<TurnStream, Failure> {
-        unbuilt(&self.0)
+    /// the stored answer. [`ErrorCode::Overloaded`] when too many messages wait or the node is full.
+    pub async fn submit(&self, tenant: &TenantId, session: &SessionId, submit: Submit) -> Result<TurnStream, Failure> {
+        let ask = Ask::Message(submit);
+        ask.check(&self.0.env.config)?;
+        self.ask(&SessionKey::new(tenant, session), Begin { ask, parent: Span::current() }).await
     }
 
-    /// Stops the session's running turn; without one nothing happens.
-    pub async fn stop(&self, _tenant: &TenantId, _session: &SessionId) -> Result<(), Failure> {
-        unbuilt(&self.0)
+    /// Stops the session's running turn, what was shown is kept; without a running turn nothing happens.
+    pub async fn stop(&self, tenant: &TenantId, session: &SessionId) -> Result<(), Failure> {
+        self.ask(&SessionKey::new(tenant, session), Stop).await
     }
 
-    /// Answers once, by a session actor that lives for this turn.
-    pub async fn complete(&self, _tenant: &TenantId, _request: Completion) -> Result<TurnStream, Failure> {
-        unbuilt(&self.0)
+    /// Answers once, by a session actor that lives for this turn. Dropping the stream cancels the turn.
+    pub async fn complete(&self, tenant: &TenantId, request: Completion) -> Result<TurnStream, Failure> {
+        let env = &self.0.env;
+        self.accepts()?;
+        let ask = Ask::Completion(request);
+        ask.check(&env.config)?;
+        let view = SessionView::new(SessionId::from_uuid(env.context.random.uuid()), env.now());
+        let key = SessionKey::new(tenant, &view.id);
+        let actor = self.actor(&key, || Some(Kept { view: view.clone(), version: None })).await?;
+        match actor.send(Begin { ask, parent: Span::current() }).timeout(PATIENCE).await {
+            Ok(Ok(stream)) => Ok(stream),
+            Ok(Err(Refusal::Failed(failure))) => Err(failure),
+            Ok(Err(Refusal::Gone)) | Err(MailboxError::Closed | MailboxError::Timeout) => Err(overloaded()),
+        }
     }
 
     /// Changes or lists the tenant's documents; answers `Ingested`, `Deleted` or `Documents`.
-    pub async fn knowledge(&self, _tenant: &TenantId, _job: KnowledgeJob) -> Result<Event, Failure> {
-        unbuilt(&self.0)
+    pub async fn knowledge(&self, tenant: &TenantId, job: KnowledgeJob) -> Result<Event, Failure> {
+        self.accepts()?;
+        crate::knowledge::ask(&self.0.env, tenant, job).await
     }
 
-    /// Refuses new turns, awaits running ones for up to `grace`, then lets all sessions leave memory.
-    pub async fn drain(&self, _grace: Duration) {}
+    /// Refuses new turns, awaits running ones for up to `grace`, then lets all sessions leave memory and stops the actors.
+    /// Turns that still run fail with [`ErrorCode::Unavailable`].
+    pub async fn drain(&self, grace: Duration) {
+        let Inner { env, shards, threads, dispatcher } = &*self.0;
+        env.load.drain();
+        let ended = env.load.turns_ended(grace).await;
+        for actor in shards.iter().flat_map(|shard| shard.all()) {
+            let leave = Leave(Some(shutting_down()));
+            if let Ok(Err(_)) | Err(_) = tokio::time::timeout(PATIENCE, actor.send(leave)).await {
+                tracing::debug!("a session's actor had left already");
+            }
+        }
+        let left = env.load.sessions_left(PATIENCE).await;
+        tracing::info!(ended, left, unknown_replies = env.routes.unknown(), "sessions are drained");
+        dispatcher.abort();
+        threads.stop();
+    }
+
+    fn accepts(&self) -> Result<(), Failure> {
+        if self.0.env.load.is_draining() { Err(shutting_down()) } else { Ok(()) }
+    }
+
+    /// Asks the session's actor; one that is just leaving is replaced, so that no message is lost.
+    async fn ask<M, T>(&self, key: &SessionKey, message: M) -> Result<T, Failure>
+    where
+        M: Message<Result = Answered<T>> + Clone + Send + 'static,
+        T: Send + 'static,
+        Session: Handler<M>,
+        actix::Context<Session>: ToEnvelope<Session, M>,
+    {
+        for _ in 0..TRIES {
+            let actor = self.actor(key, || None).await?;
+            match actor.send(message.clone()).timeout(PATIENCE).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(Refusal::Failed(failure))) => return Err(failure),
+                Err(MailboxError::Timeout) => return Err(overloaded()),
+                Ok(Err(Refusal::Gone)) | Err(MailboxError::Closed) => tokio::time::sleep(PAUSE).await,
+            }
+        }
+        Err(overloaded())
+    }
+
+    /// The session's actor, started if needed; on a full node idle sessions leave first.
+    async fn actor(&self, key: &SessionKey, kept: impl Fn() -> Option<Kept>) -> Result<Addr<Session>, Failure> {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let home = hasher.finish() as usize % self.0.shards.len();
+        for _ in 0..TRIES {
+            if let Some(actor) = self.0.shards[home].actor(&self.0.env, key, kept()) {
+                return Ok(actor);
+            }
+            self.accepts()?;
+            self.make_room(home).await?;
+        }
+        Err(overloaded())
+    }
+
+    async fn make_room(&self, home: usize) -> Result<(), Failure> {
+        let shards = &self.0.shards;
+        let idle = (0..shards.len()).find_map(|n| shards[(home + n) % shards.len()].idlest()).ok_or_else(overloaded)?;
+        let leaves = idle.send(Leave(None)).timeout(PATIENCE).await.unwrap_or(true);
+        if leaves && self.0.env.load.is_full() {
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+}
+
+fn overloaded() -> Failure {
+    Failure::new(ErrorCode::Overloaded, "this node holds as many sessions as it can; try again shortly")
+}
+
+fn shutting_down() -> Failure {
+    Failure::new(ErrorCode::Unavailable, "this node is shutting down; send the message again")
 }

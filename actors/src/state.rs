@@ -1,7 +1,9 @@
 //! What is kept of a session.
 
+use bytes::Bytes;
 use protocol::{ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::Error as _};
+use serde_json::Error;
 
 /// A session as clients see it and as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,4 +76,24 @@ impl SessionView {
         let pairs = self.messages.chunks_exact(2).filter(|pair| !pair[1].content.is_empty());
         pairs.flatten().map(|m| ChatMessage::new(m.role, m.content.clone())).collect()
     }
+}
+
+/// The format version that this build writes, and the only one it reads.
+const VERSION: u16 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Format<V> {
+    v: u16,
+    session: V,
+}
+
+/// The session as bytes for a store.
+pub(crate) fn encode(session: &SessionView) -> serde_json::Result<Bytes> {
+    serde_json::to_vec(&Format { v: VERSION, session }).map(Bytes::from)
+}
+
+/// The session in a store's bytes; fails on what another version wrote.
+pub(crate) fn decode(bytes: &[u8]) -> serde_json::Result<SessionView> {
+    let Format { v, session } = serde_json::from_slice(bytes)?;
+    if v == VERSION { Ok(session) } else { Err(Error::custom(format!("format version {v}, expected {VERSION}"))) }
 }

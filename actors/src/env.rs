@@ -1,0 +1,30 @@
+//! What every session actor of the node shares.
+
+use crate::{Config, Persona, Personas, load::Load, publish::Publisher, replies::Routes, store::SessionStore};
+use protocol::{JobId, TenantId, Timestamp};
+use std::sync::Arc;
+
+/// The node's shared parts.
+pub(crate) struct Env {
+    pub config: Config,
+    pub personas: Personas,
+    pub context: runtime::Context,
+    pub store: Arc<dyn SessionStore>,
+    pub publisher: Publisher,
+    pub routes: Arc<Routes>,
+    pub load: Arc<Load>,
+}
+
+impl Env {
+    pub fn now(&self) -> Timestamp {
+        self.context.clock.now()
+    }
+
+    pub fn new_job(&self) -> JobId {
+        JobId::from_uuid(self.context.random.uuid())
+    }
+
+    pub fn persona(&self, tenant: &TenantId) -> Persona {
+        self.personas.get(tenant).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,47 @@
+//! Jobs on a tenant's documents: published, then answered by one reply.
+
+use crate::{env::Env, publish::Job, turn::Input};
+use protocol::{ErrorCode, Event, Failure, JobId, KnowledgeJob, TenantId, topology};
+use runtime::telemetry;
+use std::{sync::Arc, time::Duration};
+
+/// A document must be known after this time.
+const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Awaits the job's outcome; the route ends when the caller gives up.
+pub(crate) async fn ask(env: &Arc<Env>, tenant: &TenantId, body: KnowledgeJob) -> Result<Event, Failure> {
+    let id = env.new_job();
+    let mut inbox = env.routes.open(&id);
+    let deadline = env.now().after_ms(DEADLINE.as_millis() as u64);
+    let traceparent = telemetry::traceparent();
+    let job = Job { tenant: tenant.clone(), id: id.clone(), deadline, traceparent, body };
+    env.publisher.job(topology::INGEST, job).await?;
+    let answered = tokio::time::timeout(DEADLINE, async {
+        loop {
+            match inbox.next().await? {
+                Input::Reply(reply) => {
+                    if let Some(event) = reply.events.into_iter().find(is_outcome) {
+                        return Some(event);
+                    }
+                }
+                _ => return None,
+            }
+        }
+    });
+    match answered.await {
+        Ok(Some(Event::Failed(failure))) => Err(failure),
+        Ok(Some(event)) => Ok(event),
+        Ok(None) => Err(Failure::new(ErrorCode::Internal, "the answer about the document was lost; list the documents")),
+        Err(_) => Err(expired(env, &id).await),
+    }
+}
+
+fn is_outcome(event: &Event) -> bool {
+    matches!(event, Event::Ingested(_) | Event::Deleted | Event::Documents { .. } | Event::Failed(_))
+}
+
+async fn expired(env: &Env, job: &JobId) -> Failure {
+    env.publisher.cancel(job).await;
+    let message = "no retrieval worker has done the job in time; check that one runs, and list the documents";
+    Failure::new(ErrorCode::DeadlineExceeded, message)
+}

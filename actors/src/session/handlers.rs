@@ -1,0 +1,138 @@
+//! What the actor answers to each request.
+
+use super::{
+    Answered, Begin, Delete, Leave, Refusal, Session, Stop, View, not_found,
+    running::{Pending, replay, too_many_pending},
+    store_failure,
+};
+use crate::{SessionView, TurnLog, TurnStream, ask::Ask, turn::Input};
+use actix::{ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
+use protocol::{ClientMessageId, ErrorCode, Failure};
+
+impl Handler<Begin> for Session {
+    type Result = Answered<TurnStream>;
+
+    fn handle(&mut self, Begin { ask, parent }: Begin, ctx: &mut Context<Self>) -> Self::Result {
+        let known = self.known(&ask)?;
+        self.touch();
+        if let Some(stream) = known {
+            return Ok(stream);
+        }
+        if let Err(refusal) = self.admit(&ask) {
+            if self.is_stateless() {
+                self.leave(ctx);
+            }
+            return Err(refusal);
+        }
+        let (log, accepted) = (TurnLog::new(self.env.new_job()), self.env.now());
+        let stream = log.reader();
+        let pending = Pending { ask, log, parent, accepted, slot: self.env.load.turn() };
+        match self.running {
+            Some(_) => self.pending.push_back(pending),
+            None => self.start(pending, ctx),
+        }
+        self.touch();
+        Ok(stream)
+    }
+}
+
+impl Session {
+    /// The turn that answers this very message already: it runs, it waits, or it is stored.
+    fn known(&self, ask: &Ask) -> Answered<Option<TurnStream>> {
+        let kept = self.kept()?;
+        let Ask::Message(submit) = ask else { return Ok(None) };
+        let Some(id) = &submit.client_message_id else { return Ok(None) };
+        Ok(self.unfinished(id).or_else(|| replay(&kept.view, id)))
+    }
+
+    fn unfinished(&self, id: &ClientMessageId) -> Option<TurnStream> {
+        let running = self.running.iter().map(|r| (r.client_message_id(), &r.log));
+        let pending = self.pending.iter().map(|p| (p.client_message_id(), &p.log));
+        running.chain(pending).find(|(known, _)| *known == Some(id)).map(|(_, log)| log.reader())
+    }
+
+    /// Refuses a turn that could not be run, before it is accepted.
+    fn admit(&self, ask: &Ask) -> Answered<()> {
+        if self.env.load.is_draining() {
+            let message = "this node is shutting down; try again shortly";
+            return Err(Failure::new(ErrorCode::Unavailable, message).into());
+        }
+        let limit = self.env.config.pending_messages;
+        if self.running.is_some() && self.pending.len() >= limit {
+            return Err(too_many_pending(limit).into());
+        }
+        let view = &self.kept()?.view;
+        ask.spec(&self.env, &self.key().tenant, view, self.env.new_job(), self.env.now())?;
+        Ok(())
+    }
+}
+
+impl Handler<View> for Session {
+    type Result = Answered<SessionView>;
+
+    fn handle(&mut self, _: View, _: &mut Context<Self>) -> Self::Result {
+        let view = self.kept()?.view.clone();
+        self.touch();
+        Ok(view)
+    }
+}
+
+impl Handler<Stop> for Session {
+    type Result = Answered<()>;
+
+    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) -> Self::Result {
+        self.kept()?;
+        self.touch();
+        if let Some(turn) = self.running.as_ref().map(|running| running.log.job().clone()) {
+            self.feed(&turn, Input::Stop, ctx);
+        }
+        Ok(())
+    }
+}
+
+impl Handler<Delete> for Session {
+    type Result = AtomicResponse<Self, Answered<()>>;
+
+    fn handle(&mut self, _: Delete, ctx: &mut Context<Self>) -> Self::Result {
+        let kept = self.kept().map(|_| ());
+        if kept.is_ok() {
+            self.broken = Some(not_found());
+            self.fail_all(&not_found(), ctx);
+        }
+        let (env, key) = (self.env.clone(), self.key().clone());
+        let delete = async move {
+            kept?;
+            env.store.delete(&key).await.map_err(|error| Refusal::Failed(store_failure(&error)))
+        };
+        AtomicResponse::new(Box::pin(delete.into_actor(self).map(|deleted, session, ctx| session.deleted(deleted, ctx))))
+    }
+}
+
+impl Session {
+    fn deleted(&mut self, deleted: Answered<bool>, ctx: &mut Context<Self>) -> Answered<()> {
+        let was_there = deleted.inspect_err(|refusal| {
+            if self.kept.is_some() && *refusal != Refusal::Gone {
+                self.broken = None;
+            }
+        })?;
+        self.leave(ctx);
+        if was_there { Ok(()) } else { Err(not_found().into()) }
+    }
+}
+
+impl Handler<Leave> for Session {
+    type Result = bool;
+
+    fn handle(&mut self, Leave(failure): Leave, ctx: &mut Context<Self>) -> bool {
+        match failure {
+            Some(failure) => {
+                self.leaving = true;
+                self.fail_all(&failure, ctx);
+                self.passivate(ctx);
+            }
+            None if self.is_idle() && !self.leaving => self.passivate(ctx),
+            None => {}
+        }
+        self.leaving
+    }
+}

@@ -1,0 +1,171 @@
+//! Turns of a session: those that wait and the one that runs.
+
+use super::{Session, observe::Observed};
+use crate::{
+    SessionView, StoredMessage, TurnLog, TurnRecord, TurnStream,
+    ask::Ask,
+    load::Accepted,
+    replies::Inbox,
+    turn::{Answer, Input, Spec, Turn},
+};
+use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, StreamHandler, WrapFuture};
+use futures_util::stream::unfold;
+use protocol::{ClientMessageId, ErrorCode, Failure, JobId, Lang, Role, Timestamp, TurnEvent};
+use std::time::Duration;
+use tracing::Span;
+
+/// A turn that was accepted and awaits its time.
+pub(super) struct Pending {
+    pub ask: Ask,
+    pub log: TurnLog,
+    pub parent: Span,
+    pub accepted: Timestamp,
+    pub slot: Accepted,
+}
+
+impl Pending {
+    pub fn client_message_id(&self) -> Option<&ClientMessageId> {
+        client_message_id(&self.ask)
+    }
+}
+
+/// The turn that runs.
+pub(super) struct Running {
+    pub turn: Turn,
+    pub log: TurnLog,
+    pub observed: Observed,
+    pub lang: Lang,
+    pub timer: Option<(Timestamp, SpawnHandle)>,
+    ask: Ask,
+    accepted: Timestamp,
+    watches: [SpawnHandle; 2],
+    _slot: Accepted,
+}
+
+impl Running {
+    pub fn client_message_id(&self) -> Option<&ClientMessageId> {
+        client_message_id(&self.ask)
+    }
+
+    /// The question and its answer, as the session keeps them.
+    pub fn exchange(&self, answer: Answer, now: Timestamp) -> Option<(StoredMessage, StoredMessage)> {
+        let Ask::Message(submit) = &self.ask else { return None };
+        let question = StoredMessage {
+            role: Role::User,
+            content: submit.content.clone(),
+            citations: Vec::new(),
+            at: self.accepted,
+            client_message_id: submit.client_message_id.clone(),
+            turn: None,
+        };
+        let Answer { text, reason, usage, citations, last_seq } = answer;
+        let turn = TurnRecord { job: self.log.job().clone(), last_seq, finish_reason: reason, usage };
+        let answer = StoredMessage {
+            role: Role::Assistant,
+            content: text,
+            citations,
+            at: now,
+            client_message_id: None,
+            turn: Some(turn),
+        };
+        Some((question, answer))
+    }
+}
+
+fn client_message_id(ask: &Ask) -> Option<&ClientMessageId> {
+    match ask {
+        Ask::Message(submit) => submit.client_message_id.as_ref(),
+        Ask::Completion(_) => None,
+    }
+}
+
+/// The answer that the session keeps for the message `id`, as a turn that has ended.
+pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStream> {
+    let stored = view.answer_to(id)?;
+    let TurnRecord { job, last_seq, finish_reason, usage } = stored.turn.clone()?;
+    let (text, citations) = (stored.content.clone(), stored.citations.clone());
+    let mut events = vec![(0, TurnEvent::Retrieved { citations: citations.clone() })];
+    if !text.is_empty() {
+        events.push((1, TurnEvent::Token { text: text.clone() }));
+    }
+    let last_seq = last_seq.max(events.len() as u64);
+    events.push((last_seq, TurnEvent::Finished { text, finish_reason, usage, citations }));
+    Some(TurnLog::replay(job, events).reader())
+}
+
+/// Something arrived for the turn `.0`.
+pub(super) struct Arrived(JobId, Input);
+
+impl StreamHandler<Arrived> for Session {
+    fn handle(&mut self, Arrived(turn, input): Arrived, ctx: &mut Self::Context) {
+        self.feed(&turn, input, ctx);
+    }
+
+    /// The end of one turn's replies is not the session's end.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl Session {
+    /// The turn's time has come; one that cannot be asked any more fails.
+    pub(super) fn start(&mut self, pending: Pending, ctx: &mut Context<Self>) {
+        let Some(kept) = &self.kept else { return };
+        let Pending { ask, log, parent, accepted, slot } = pending;
+        let (job, tenant) = (log.job().clone(), &self.place.key.tenant);
+        let spec: Spec = match ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted) {
+            Ok(spec) => spec,
+            Err(failure) => {
+                log.emit(TurnEvent::Failed(failure));
+                return;
+            }
+        };
+        let observed = Observed::new(&self.place.key, &spec, &parent, accepted);
+        let watches = [self.watch_replies(&job, ctx), self.watch_readers(&log, kept.version.is_none(), ctx)];
+        let (lang, turn) = (spec.lang.clone(), Turn::new(spec));
+        self.running =
+            Some(Running { turn, log, observed, lang, timer: None, ask, accepted, watches, _slot: slot });
+        self.feed(&job, Input::Accepted, ctx);
+    }
+
+    /// Ends the running turn's watches and lets it go.
+    pub(super) fn end(&mut self, ctx: &mut Context<Self>) {
+        if let Some(ended) = self.running.take() {
+            let timer = ended.timer.map(|(_, handle)| handle);
+            for handle in ended.watches.into_iter().chain(timer) {
+                ctx.cancel_future(handle);
+            }
+        }
+    }
+
+    fn watch_replies(&self, turn: &JobId, ctx: &mut Context<Self>) -> SpawnHandle {
+        let inbox = (self.env.routes.open(turn), turn.clone());
+        let arrivals = unfold(inbox, |(mut inbox, turn): (Inbox, JobId)| async move {
+            let input = inbox.next().await?;
+            Some((Arrived(turn.clone(), input), (inbox, turn)))
+        });
+        ctx.add_stream(arrivals)
+    }
+
+    /// A stateless call has no grace: nobody can come back to it.
+    fn watch_readers(&self, log: &TurnLog, is_stateless: bool, ctx: &mut Context<Self>) -> SpawnHandle {
+        let grace = if is_stateless { 0 } else { self.env.config.abandon_grace_ms };
+        let (job, abandoned) = (log.job().clone(), log.abandoned(Duration::from_millis(grace)));
+        let watch = abandoned.into_actor(self);
+        ctx.spawn(watch.map(move |(), session, ctx| session.feed(&job, Input::Abandoned, ctx)))
+    }
+
+    /// Ends all turns of the session with `failure`; one that is being stored ends as it would.
+    pub(super) fn fail_all(&mut self, failure: &Failure, ctx: &mut Context<Self>) {
+        for pending in self.pending.drain(..) {
+            pending.log.emit(TurnEvent::Failed(failure.clone()));
+        }
+        if let Some(job) = self.running.as_ref().map(|running| running.log.job().clone()) {
+            self.feed(&job, Input::Fail(failure.clone()), ctx);
+        }
+    }
+}
+
+/// What a client is told whose message would have to wait behind too many others.
+pub(super) fn too_many_pending(limit: usize) -> Failure {
+    let message = format!("{limit} messages of this session are waiting already; await an answer first");
+    Failure::new(ErrorCode::Overloaded, message)
+}

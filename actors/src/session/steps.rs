@@ -1,0 +1,157 @@
+//! The running turn's steps: what happened goes into its machine, what it wants done is done.
+
+use super::{Kept, Session, outbox::Outgoing, store_failure};
+use crate::{
+    publish::Job,
+    state,
+    store::Stored,
+    turn::{Answer, Effect, Input},
+};
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use protocol::{ErrorCode, Failure, JobId, Timestamp, TurnEvent};
+use std::{collections::VecDeque, time::Duration};
+
+impl Session {
+    /// Something happened to `turn`; if it does not run any more, nothing is done.
+    pub(super) fn feed(&mut self, turn: &JobId, input: Input, ctx: &mut Context<Self>) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let now = self.env.now();
+            let Some(running) = self.running.as_mut().filter(|running| running.log.job() == turn) else { return };
+            for effect in running.turn.on(input, now) {
+                inputs.extend(self.perform(effect, now, ctx));
+            }
+        }
+        self.flush(ctx);
+        self.settle(ctx);
+    }
+
+    /// Does what the machine wants, and returns what came of it at once.
+    fn perform(&mut self, effect: Effect, now: Timestamp, ctx: &mut Context<Self>) -> Option<Input> {
+        let tenant = self.place.key.tenant.clone();
+        let running = self.running.as_mut()?;
+        match effect {
+            Effect::Retrieve { job: id, deadline, body } => {
+                running.observed.retrieval();
+                let traceparent = running.observed.traceparent();
+                self.push(Outgoing::Retrieve(Job { tenant, id, deadline, traceparent, body }))
+            }
+            Effect::Infer { job: id, deadline, body } => {
+                running.observed.generation();
+                let traceparent = running.observed.traceparent();
+                self.push(Outgoing::Infer(Job { tenant, id, deadline, traceparent, body }))
+            }
+            Effect::Cancel(job) => self.push(Outgoing::Cancel(job)),
+            Effect::Started { model } => {
+                running.observed.model(&model);
+                running.log.set_model(model);
+                None
+            }
+            Effect::Emit(event) => {
+                running.observed.event(&event, now);
+                running.log.emit(event);
+                None
+            }
+            Effect::Commit(answer) => self.commit(answer, now, ctx),
+        }
+    }
+
+    fn push(&mut self, message: Outgoing) -> Option<Input> {
+        let refused = self.outbox.push(message).err();
+        refused.map(|(job, failure)| Input::PublishFailed { job, failure })
+    }
+
+    /// Sends what waits, one message after another.
+    fn flush(&mut self, ctx: &mut Context<Self>) {
+        let Some(message) = self.outbox.next() else { return };
+        let env = self.env.clone();
+        let sent = async move { message.send(&env).await }.into_actor(self);
+        ctx.spawn(sent.map(|result, session, ctx| {
+            session.outbox.sent();
+            let turn = session.running.as_ref().map(|running| running.log.job().clone());
+            if let (Err((job, failure)), Some(turn)) = (result, turn) {
+                session.feed(&turn, Input::PublishFailed { job, failure }, ctx);
+            }
+            session.flush(ctx);
+            session.settle(ctx);
+        }));
+    }
+
+    /// After a step: lets an ended turn go and starts the next, or sets the timer; leaves when that was asked for.
+    fn settle(&mut self, ctx: &mut Context<Self>) {
+        if self.running.as_ref().is_some_and(|running| running.turn.is_done()) {
+            self.end(ctx);
+            self.leaving |= self.is_stateless();
+            self.start_next(ctx);
+            self.touch();
+        }
+        self.arm(ctx);
+        if self.leaving {
+            self.leave(ctx);
+        }
+    }
+
+    fn start_next(&mut self, ctx: &mut Context<Self>) {
+        while !self.leaving && self.running.is_none() {
+            let Some(next) = self.pending.pop_front() else { return };
+            self.start(next, ctx);
+        }
+    }
+
+    /// Makes sure that the turn is woken when it wants to be; a timer that fires early does no harm.
+    fn arm(&mut self, ctx: &mut Context<Self>) {
+        let now = self.env.now();
+        let Some(running) = &mut self.running else { return };
+        let Some(at) = running.turn.wake_at() else { return };
+        match running.timer {
+            Some((due, _)) if due <= at => return,
+            Some((_, later)) => ctx.cancel_future(later),
+            None => false,
+        };
+        let turn = running.log.job().clone();
+        let wait = Duration::from_millis(at.ms_from(now).max(1));
+        let handle = ctx.run_later(wait, move |session, ctx| {
+            if let Some(running) = session.running.as_mut().filter(|running| *running.log.job() == turn) {
+                running.timer = None;
+            }
+            session.feed(&turn, Input::Tick, ctx);
+        });
+        running.timer = Some((at, handle));
+    }
+
+    /// Stores the exchange; a stateless call has nothing to store.
+    fn commit(&mut self, answer: Answer, now: Timestamp, ctx: &mut Context<Self>) -> Option<Input> {
+        let (running, kept) = (self.running.as_ref()?, self.kept.as_ref()?);
+        let (Some(expected), Some((question, reply))) = (kept.version, running.exchange(answer, now)) else {
+            return Some(Input::Committed);
+        };
+        let mut view = kept.view.clone();
+        view.lang = Some(running.lang.clone());
+        view.append(question, reply, self.env.config.history_messages);
+        let state = match state::encode(&view) {
+            Ok(state) => state,
+            Err(error) => return Some(Input::CommitFailed(Failure::new(ErrorCode::Internal, error.to_string()))),
+        };
+        let (env, key, turn) = (self.env.clone(), self.key().clone(), running.log.job().clone());
+        let next = Stored { version: expected.next(), state };
+        let written = Kept { view, version: Some(next.version) };
+        let save = async move { env.store.save(&key, expected, next).await };
+        ctx.spawn(save.into_actor(self).map(move |saved, session, ctx| match saved {
+            Ok(()) => {
+                session.kept = Some(written);
+                session.feed(&turn, Input::Committed, ctx);
+            }
+            Err(error) => session.overtaken(&turn, store_failure(&error), ctx),
+        }));
+        None
+    }
+
+    /// What is stored may differ from what is held here: the actor ends its turns and leaves, the next one reads anew.
+    fn overtaken(&mut self, turn: &JobId, failure: Failure, ctx: &mut Context<Self>) {
+        self.leaving = true;
+        for pending in self.pending.drain(..) {
+            pending.log.emit(TurnEvent::Failed(failure.clone()));
+        }
+        self.feed(turn, Input::CommitFailed(failure), ctx);
+    }
+}

@@ -1,0 +1,79 @@
+//! From configuration to a running registry.
+
+use crate::{
+    Config, Personas, Registry,
+    env::Env,
+    load::Load,
+    publish::Publisher,
+    registry::Inner,
+    replies::{Routes, dispatch},
+    shard::Shard,
+    store::{self, SessionStore},
+    threads::Threads,
+};
+use protocol::{NodeId, topology};
+use runtime::Context;
+use std::{sync::Arc, time::Duration};
+
+/// A session store must answer within this time.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why sessions cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The reply queue could not be declared.
+    #[error("session actors: {0}")]
+    Broker(#[from] runtime::BrokerError),
+    /// The session store cannot be used.
+    #[error("session.store = {url}: {error}")]
+    Store {
+        /// What is configured.
+        url: String,
+        /// What is wrong with it.
+        error: store::StoreError,
+    },
+    /// The actors' threads could not be started.
+    #[error("session.arbiters: {0}")]
+    Arbiters(String),
+}
+
+/// Connects the store, declares the node's reply queue, starts the arbiters and the reply dispatcher.
+pub async fn start(
+    config: Config,
+    personas: Personas,
+    node: NodeId,
+    context: Context,
+) -> Result<Registry, StartError> {
+    let connected = store::connect(&config, context.clock.clone(), PATIENCE).await;
+    let store = connected.map_err(|error| StartError::Store { url: without_password(&config.store), error })?;
+    start_with(store, config, personas, node, context).await
+}
+
+/// As [`start`], with a store that is connected already.
+pub async fn start_with(
+    store: Arc<dyn SessionStore>,
+    config: Config,
+    personas: Personas,
+    node: NodeId,
+    context: Context,
+) -> Result<Registry, StartError> {
+    let reply_to = topology::replies(&node);
+    let replies = context.broker.replies(&reply_to).await?;
+    let threads = Threads::start(config.arbiters)?;
+    let shards = threads.arbiters.iter().cloned().map(Shard::new).collect();
+    let routes = Arc::new(Routes::default());
+    let dispatcher = tokio::spawn(dispatch(replies, routes.clone(), context.health.clone()));
+    context.health.ready("sessions");
+    let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
+    let load = Load::new(config.max_sessions);
+    let env = Arc::new(Env { config, personas, context, store, publisher, routes, load });
+    Ok(Registry(Arc::new(Inner { env, shards, threads, dispatcher: dispatcher.abort_handle() })))
+}
+
+/// The URL as it may be shown.
+fn without_password(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}://…{}", &url[..scheme], &url[at..]),
+        _ => url.to_string(),
+    }
+}
