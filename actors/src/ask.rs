@@ -44,7 +44,8 @@ impl Ask {
         let (lang, prompt, knowledge, sampling) = match self {
             Ask::Message(submit) => {
                 let lang = submit.lang.clone().unwrap_or_else(|| language(&submit.content, view, &persona));
-                let grounded = ground(&env.config, persona, lang.clone(), view.chat(), submit.content.clone(), "content")?;
+                let grounded =
+                    ground(&env.config, persona, lang.clone(), view.chat(), submit.content.clone(), "content")?;
                 (lang, Prompt::Grounded(grounded), Some(submit.content.clone()), sampling(env, None))
             }
             Ask::Completion(completion) => {

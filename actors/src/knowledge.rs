@@ -31,7 +31,9 @@ pub(crate) async fn ask(env: &Arc<Env>, tenant: &TenantId, body: KnowledgeJob) -
     match answered.await {
         Ok(Some(Event::Failed(failure))) => Err(failure),
         Ok(Some(event)) => Ok(event),
-        Ok(None) => Err(Failure::new(ErrorCode::Internal, "the answer about the document was lost; list the documents")),
+        Ok(None) => {
+            Err(Failure::new(ErrorCode::Internal, "the answer about the document was lost; list the documents"))
+        }
         Err(_) => Err(expired(env, &id).await),
     }
 }

@@ -22,8 +22,9 @@ use tracing::Span;
 
 /// An actor must take and answer a request within this time; its store may take 5 s of it.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often a request that met a leaving actor, or a full node, is tried again, and after what pause.
+/// How often a request that met a leaving actor is tried again, how often a full node looks for an idle one, and the pause.
 const TRIES: usize = 20;
+const LOOKS: usize = 3;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The sessions of this node; cheap to clone. Dropping the last clone stops the actors.
@@ -157,14 +158,23 @@ impl Registry {
         Err(overloaded())
     }
 
+    /// Lets an idle session leave; one that has just ended its turn may need a moment to be seen as idle.
     async fn make_room(&self, home: usize) -> Result<(), Failure> {
         let shards = &self.0.shards;
-        let idle = (0..shards.len()).find_map(|n| shards[(home + n) % shards.len()].idlest()).ok_or_else(overloaded)?;
-        let leaves = idle.send(Leave(None)).timeout(PATIENCE).await.unwrap_or(true);
-        if leaves && self.0.env.load.is_full() {
-            tokio::time::sleep(PAUSE).await;
+        for _ in 0..LOOKS {
+            let idle = (0..shards.len()).find_map(|n| shards[(home + n) % shards.len()].idlest());
+            let left = match idle {
+                Some(actor) => actor.send(Leave(None)).timeout(PATIENCE).await.unwrap_or(true),
+                None => false,
+            };
+            if !left || self.0.env.load.is_full() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            if left {
+                return Ok(());
+            }
         }
-        Ok(())
+        Err(overloaded())
     }
 }
 

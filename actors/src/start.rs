@@ -38,12 +38,7 @@ pub enum StartError {
 }
 
 /// Connects the store, declares the node's reply queue, starts the arbiters and the reply dispatcher.
-pub async fn start(
-    config: Config,
-    personas: Personas,
-    node: NodeId,
-    context: Context,
-) -> Result<Registry, StartError> {
+pub async fn start(config: Config, personas: Personas, node: NodeId, context: Context) -> Result<Registry, StartError> {
     let connected = store::connect(&config, context.clock.clone(), PATIENCE).await;
     let store = connected.map_err(|error| StartError::Store { url: without_password(&config.store), error })?;
     start_with(store, config, personas, node, context).await

@@ -104,7 +104,9 @@ impl Handler<Delete> for Session {
             kept?;
             env.store.delete(&key).await.map_err(|error| Refusal::Failed(store_failure(&error)))
         };
-        AtomicResponse::new(Box::pin(delete.into_actor(self).map(|deleted, session, ctx| session.deleted(deleted, ctx))))
+        AtomicResponse::new(Box::pin(
+            delete.into_actor(self).map(|deleted, session, ctx| session.deleted(deleted, ctx)),
+        ))
     }
 }
 

@@ -152,7 +152,9 @@ fn unreadable(key: &SessionKey, error: &serde_json::Error) -> Failure {
 /// What a client is told of a store's error.
 pub(crate) fn store_failure(error: &StoreError) -> Failure {
     match error {
-        StoreError::Conflict => Failure::new(ErrorCode::Conflict, "the session was changed elsewhere; send the message again"),
+        StoreError::Conflict => {
+            Failure::new(ErrorCode::Conflict, "the session was changed elsewhere; send the message again")
+        }
         StoreError::Full => Failure::new(ErrorCode::Overloaded, "the session store is full; try again later"),
         StoreError::Unavailable(_) => {
             tracing::warn!(%error, "the session store failed");

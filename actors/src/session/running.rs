@@ -121,8 +121,7 @@ impl Session {
         let observed = Observed::new(&self.place.key, &spec, &parent, accepted);
         let watches = [self.watch_replies(&job, ctx), self.watch_readers(&log, kept.version.is_none(), ctx)];
         let (lang, turn) = (spec.lang.clone(), Turn::new(spec));
-        self.running =
-            Some(Running { turn, log, observed, lang, timer: None, ask, accepted, watches, _slot: slot });
+        self.running = Some(Running { turn, log, observed, lang, timer: None, ask, accepted, watches, _slot: slot });
         self.feed(&job, Input::Accepted, ctx);
     }
 

@@ -1,0 +1,8 @@
+//! Sessions and their turns on the embedded broker and store, with workers that do what a test says.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod bounds;
+mod lifecycle;
+mod support;
+mod turns;
