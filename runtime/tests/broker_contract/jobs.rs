@@ -1,7 +1,7 @@
 //! Jobs are delivered whole, in order, once at a time, and again when they were not done.
 
 use crate::support::{
-    Backend, declared, eventually, message, next, nothing, publish, publish_all, take, take_all, text,
+    Backend, declared, eventually, message, next, nobody_consumes, nothing, publish, publish_all, take, take_all, text,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -14,9 +14,9 @@ fn first_attempts(bodies: &[&str]) -> Vec<(String, u32)> {
 pub async fn bytes_arrive_as_they_were_sent(broker: &Backend) {
     let queue = declared(broker, 10).await;
     let every_byte: Vec<u8> = (0..=255).collect();
+    let mut consumer = broker.consume(queue, 1).await.unwrap();
     for body in [Bytes::new(), Bytes::from(every_byte.clone()), Bytes::from(every_byte.repeat(2000))] {
         broker.publish(queue.name, message(body.clone())).await.unwrap();
-        let mut consumer = broker.consume(queue, 1).await.unwrap();
         let job = next(&mut consumer).await;
         assert_eq!(job.body, body);
         assert_eq!(job.attempt, 0);
@@ -57,6 +57,7 @@ pub async fn an_acknowledged_job_is_gone(broker: &Backend) {
     let mut consumer = broker.consume(queue, 5).await.unwrap();
     take(&mut consumer).await;
     drop(consumer);
+    nobody_consumes(broker, queue).await;
     let mut consumer = broker.consume(queue, 5).await.unwrap();
     nothing(&mut consumer).await;
     assert_eq!(broker.depth(queue.name).await.unwrap(), 0);

@@ -8,11 +8,12 @@ mod outage;
 mod refusals;
 mod support;
 
-use runtime::{Broker, broker, testing::RabbitMq};
-use std::{sync::Arc, time::Duration};
+use runtime::{broker, testing::RabbitMq};
+use std::time::Duration;
+use support::{Backend, show_logs};
 
 /// Runs every case in turn on `broker` and says how long each took.
-async fn contract(broker: Arc<dyn Broker>) {
+async fn contract(broker: Backend) {
     macro_rules! run {
         ($($module:ident::$case:ident)*) => {$({
             let begin = tokio::time::Instant::now();
@@ -48,14 +49,15 @@ async fn contract(broker: Arc<dyn Broker>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn memory() {
-    contract(broker::connect("memory:", Duration::ZERO).await.unwrap()).await;
+    contract(Backend::memory(broker::connect("memory:", Duration::ZERO).await.unwrap())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn amqp() {
+    show_logs();
     let server = RabbitMq::start();
-    let patience = Duration::from_secs(20);
-    contract(broker::connect(&server.url(), patience).await.unwrap()).await;
+    let broker = broker::connect(&server.url(), Duration::from_secs(20)).await.unwrap();
+    contract(Backend::amqp(broker, &server.url()).await).await;
     refusals::a_wrong_password_is_named_without_being_shown(&server).await;
     refusals::a_missing_vhost_is_named(&server).await;
     refusals::a_queue_with_other_arguments_is_named(&server).await;

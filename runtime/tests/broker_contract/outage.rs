@@ -2,12 +2,13 @@
 
 use crate::{
     listening::heard,
-    support::{Backend, SOON, eventually, message, next, queue, text},
+    support::{SOON, eventually, message, next, queue, show_logs, text},
 };
 use protocol::topology::{CANCEL, WorkQueue};
-use runtime::{BrokerError, Consumer, broker::connect, testing::RabbitMq};
+use runtime::{Broker, BrokerError, Consumer, broker::connect, testing::RabbitMq};
 use std::{
     collections::BTreeSet,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{
@@ -21,7 +22,7 @@ const IMPATIENCE: Duration = Duration::from_secs(1);
 const DOWN: Duration = Duration::from_secs(4);
 
 /// Publishes numbered jobs until it is stopped and returns those that were confirmed.
-fn publisher(broker: Backend, queue: WorkQueue, stop: CancellationToken) -> JoinHandle<BTreeSet<String>> {
+fn publisher(broker: Arc<dyn Broker>, queue: WorkQueue, stop: CancellationToken) -> JoinHandle<BTreeSet<String>> {
     tokio::spawn(async move {
         let mut confirmed = BTreeSet::new();
         for n in 0.. {
@@ -59,7 +60,7 @@ fn taker(mut consumer: Consumer, stop: CancellationToken) -> JoinHandle<BTreeSet
     })
 }
 
-async fn crash_and_come_back(server: &mut RabbitMq, hasty: &Backend) {
+async fn crash_and_come_back(server: &mut RabbitMq, hasty: &Arc<dyn Broker>) {
     block_in_place(|| server.kill());
     let begin = Instant::now();
     let error = hasty.publish("q.ingest", message("x")).await.unwrap_err();
@@ -71,6 +72,7 @@ async fn crash_and_come_back(server: &mut RabbitMq, hasty: &Backend) {
 }
 
 pub async fn everything_goes_on_after_a_crash_of_the_broker() {
+    show_logs();
     let mut server = RabbitMq::start();
     let broker = connect(&server.url(), PATIENCE).await.unwrap();
     let worker = connect(&server.url(), PATIENCE).await.unwrap();

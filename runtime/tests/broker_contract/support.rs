@@ -1,10 +1,12 @@
 //! What the cases share.
 
 use bytes::Bytes;
+use lapin::{Channel, Connection, ConnectionProperties, options::QueueDeclareOptions, types::FieldTable};
 use protocol::topology::{DEAD_LETTERS, DEAD_LETTERS_MAX, WorkQueue};
 use runtime::{Broker, BrokerError, Consumer, Delivery, Message};
 use std::{
     future::Future,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -12,8 +14,46 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
+use tracing_subscriber::EnvFilter;
 
-pub type Backend = Arc<dyn Broker>;
+/// A broker under test.
+pub struct Backend {
+    broker: Arc<dyn Broker>,
+    /// RabbitMQ's own view of a queue; none in memory, where everything happens at once.
+    probe: Option<Channel>,
+}
+
+impl Deref for Backend {
+    type Target = dyn Broker;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.broker
+    }
+}
+
+impl Backend {
+    pub fn memory(broker: Arc<dyn Broker>) -> Self {
+        Self { broker, probe: None }
+    }
+
+    pub async fn amqp(broker: Arc<dyn Broker>, url: &str) -> Self {
+        let connection = Connection::connect(url, ConnectionProperties::default()).await.unwrap();
+        Self { broker, probe: Some(connection.create_channel().await.unwrap()) }
+    }
+
+    async fn consumers(&self, queue: WorkQueue) -> u32 {
+        let Some(probe) = &self.probe else { return 0 };
+        let passive = QueueDeclareOptions::default().passive();
+        probe.queue_declare(queue.name.into(), passive, FieldTable::default()).await.unwrap().consumer_count()
+    }
+}
+
+/// Shows logs when `RUST_LOG` asks for them.
+pub fn show_logs() {
+    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env());
+    // Another test may have installed it.
+    let _ = subscriber.with_writer(std::io::stderr).try_init();
+}
 
 /// Longer than anything that is to happen takes.
 pub const SOON: Duration = Duration::from_secs(20);
@@ -27,11 +67,17 @@ pub fn queue(max_length: u32) -> WorkQueue {
     WorkQueue { name: name.leak(), max_length }
 }
 
-/// Declares `queue` by consuming from it for a moment.
+/// Declares a queue by consuming from it for a moment.
 pub async fn declared(broker: &Backend, max_length: u32) -> WorkQueue {
     let queue = queue(max_length);
     drop(broker.consume(queue, 1).await.unwrap());
+    nobody_consumes(broker, queue).await;
     queue
+}
+
+/// Waits until the broker knows that dropped consumers are gone.
+pub async fn nobody_consumes(broker: &Backend, queue: WorkQueue) {
+    eventually("consumers leave", async || broker.consumers(queue).await == 0).await;
 }
 
 pub fn message(body: impl Into<Bytes>) -> Message {

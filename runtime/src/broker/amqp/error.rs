@@ -18,6 +18,11 @@ pub(super) fn code(error: &Error) -> Option<u16> {
     }
 }
 
+/// An error that concerns no queue in particular.
+pub(super) fn broken(error: Error) -> BrokerError {
+    BrokerError::Unavailable(error.to_string())
+}
+
 /// What an error on `queue` (or exchange) means.
 pub(super) fn of_queue(queue: &str, error: &Error) -> BrokerError {
     match code(error) {

@@ -5,11 +5,11 @@
 //! the broker still holds the old connection) fails the recovery of all. Instead everything that uses the connection
 //! waits for the next one and sets itself up anew.
 
-use super::address::Address;
+use super::{address::Address, error::broken};
 use crate::{BrokerError, metric};
 use futures_util::StreamExt;
 use lapin::{Channel, Connection, Event};
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use tokio::{
     runtime::Handle,
     sync::watch,
@@ -41,24 +41,33 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub async fn channel(&self) -> Result<Channel, BrokerError> {
-        self.connection.create_channel().await.map_err(|error| BrokerError::Unavailable(error.to_string()))
+    /// Does `work` unless the connection breaks first: a call to lapin in that very moment may never return.
+    pub async fn during<T>(&self, work: impl Future<Output = Result<T, BrokerError>>) -> Result<T, BrokerError> {
+        tokio::select! {
+            result = work => result,
+            () = self.lost.cancelled() => Err(BrokerError::Unavailable("the connection is lost".into())),
+        }
     }
 
-    /// Waits until the connection breaks and returns why.
+    pub async fn channel(&self) -> Result<Channel, BrokerError> {
+        self.connection.create_channel().await.map_err(broken)
+    }
+
+    /// Waits until the connection breaks and returns why. lapin reports errors of single channels here, too.
     async fn broken(&self) -> String {
         let mut events = pin!(self.connection.events_listener());
         let mut tick = interval(Duration::from_secs(1));
+        let mut why = "it was closed".to_owned();
         while self.connection.status().connected() {
             let event = tokio::select! { event = events.next() => event, _ = tick.tick() => continue };
             match event {
-                Some(Event::Error(error)) => return error.to_string(),
+                Some(Event::Error(error)) => why = error.to_string(),
                 Some(Event::ConnectionBlocked(reason)) => tracing::warn!(reason, "the broker takes no messages now"),
                 Some(_) => {}
                 None => break,
             }
         }
-        "the connection was closed".into()
+        why
     }
 }
 

@@ -17,6 +17,7 @@ mod work;
 use super::{Broker, BrokerError, Consumer, Message, count};
 use async_trait::async_trait;
 use bytes::Bytes;
+use futures_util::TryFutureExt;
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use link::Link;
 use outbox::{Outbox, Parcel};
@@ -65,11 +66,12 @@ impl AmqpBroker {
         let mut probe = self.probe.lock().await;
         let channel = match probe.take().filter(|channel| channel.status().connected()) {
             Some(channel) => channel,
-            None => live.channel().await?,
+            None => live.during(live.channel()).await?,
         };
         let options = QueueDeclareOptions { passive: true, ..Default::default() };
-        let declared = channel.queue_declare(error::name(queue)?, options, FieldTable::default()).await;
-        let declared = declared.map_err(|error| error::of_queue(queue, &error))?;
+        let declaring = channel.queue_declare(error::name(queue)?, options, FieldTable::default());
+        let declaring = declaring.map_err(|error| error::of_queue(queue, &error));
+        let declared = live.during(declaring).await?;
         *probe = Some(channel);
         Ok(declared.message_count())
     }

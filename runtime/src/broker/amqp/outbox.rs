@@ -5,7 +5,7 @@
 
 use super::{
     confirms::{Confirms, Fate},
-    error::name,
+    error::{broken, name},
     link::{Backoff, Link, Live},
     topology,
 };
@@ -85,7 +85,7 @@ impl Task {
     async fn run(mut self) {
         let mut backoff = Backoff::new();
         while let Some(live) = self.link.live().await {
-            match self.serve(&live).await {
+            match live.during(self.serve(&live)).await {
                 Ok(()) => return,
                 Err(error) => tracing::debug!(%error, "the publishing channel broke"),
             }
@@ -98,7 +98,6 @@ impl Task {
 
     /// Publishes on one connection until it breaks; `Ok`: there is nothing to publish any more.
     async fn serve(&mut self, live: &Live) -> Result<(), BrokerError> {
-        let broken = |error: lapin::Error| BrokerError::Unavailable(error.to_string());
         let channel = live.channel().await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await.map_err(broken)?;
         let mut session = Session { channel, confirms: Confirms::default(), exchanges: HashSet::new() };
@@ -126,7 +125,6 @@ impl Task {
                         }
                     }
                 }
-                () = live.lost.cancelled() => return Err(BrokerError::Unavailable("the connection is lost".into())),
             }
         }
     }
@@ -174,7 +172,7 @@ impl Session {
         let options = BasicPublishOptions { mandatory: parcel.exchange.is_empty(), ..Default::default() };
         let (exchange, key) = (name(&parcel.exchange)?, name(&parcel.key)?);
         let published = self.channel.basic_publish(exchange, key, options, &parcel.body, properties).await;
-        self.confirms.push(id, published.map_err(|error| BrokerError::Unavailable(error.to_string()))?);
+        self.confirms.push(id, published.map_err(broken)?);
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! A stream of deliveries that is set up anew on every connection.
 
 use super::{
-    error::{self, name, of_queue},
+    error::{self, broken, name, of_queue},
     link::{Backoff, Link, Live},
     topology,
 };
@@ -56,7 +56,8 @@ impl Source {
         let deadline = Instant::now() + self.link.patience;
         let mut backoff = Backoff::new();
         loop {
-            match self.open(self.link.live_before(deadline).await?).await {
+            let live = self.link.live_before(deadline).await?;
+            match live.during(self.open(live.clone())).await {
                 Err(BrokerError::Unavailable(_)) if Instant::now() < deadline => backoff.pause().await,
                 result => return result,
             }
@@ -66,9 +67,11 @@ impl Source {
     async fn again(&self) -> Option<Open> {
         let mut backoff = Backoff::new();
         loop {
-            match self.open(self.link.live().await?).await {
+            let live = self.link.live().await?;
+            match live.during(self.open(live.clone())).await {
                 Ok(open) => return Some(open),
-                Err(error) => tracing::warn!(%error, "cannot take messages yet"),
+                Err(BrokerError::Misconfigured(why)) => tracing::error!(why, "cannot take messages"),
+                Err(error) => tracing::debug!(%error, "cannot take messages yet"),
             }
             backoff.pause().await;
         }
@@ -132,9 +135,8 @@ impl Source {
 impl Open {
     /// Hands back what was not settled.
     async fn close(self) {
-        let closing = self.channel.close(200, "bye".into());
-        let closed = tokio::select! { closed = closing => closed, () = self.live.lost.cancelled() => return };
-        if let Err(error) = closed {
+        let closing = async { self.channel.close(200, "bye".into()).await.map_err(broken) };
+        if let Err(error) = self.live.during(closing).await {
             tracing::debug!(%error, "a channel was closed already");
         }
     }

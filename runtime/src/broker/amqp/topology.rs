@@ -1,6 +1,6 @@
 //! The topology as RabbitMQ declares it.
 
-use super::error::{name, of_queue};
+use super::error::{broken, name, of_queue};
 use crate::{BrokerError, broker::broadcasts::LAG};
 use lapin::{
     Channel, Connection, ExchangeKind,
@@ -27,13 +27,13 @@ fn number(value: u32) -> AMQPValue {
 
 /// Declares every queue and exchange that all parts share.
 pub(super) async fn declare_all(connection: &Connection) -> Result<(), BrokerError> {
-    let channel = connection.create_channel().await.map_err(|error| BrokerError::Unavailable(error.to_string()))?;
+    let channel = connection.create_channel().await.map_err(broken)?;
     for queue in WORK_QUEUES {
         declare(&channel, *queue).await?;
     }
     declare_dead_letters(&channel).await?;
     declare_fanout(&channel, CANCEL).await?;
-    channel.close(200, "declared".into()).await.map_err(|error| BrokerError::Unavailable(error.to_string()))
+    channel.close(200, "declared".into()).await.map_err(broken)
 }
 
 /// Declares a work queue, or [`DEAD_LETTERS`].
