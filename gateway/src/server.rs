@@ -1,13 +1,7 @@
 //! Runs the server until the process is to stop, then lets streams finish.
 
-use crate::{
-    Config, Tenants,
-    admission::Admission,
-    observe::observe,
-    ops::{Metrics, Ops},
-    routes,
-};
-use actix_web::{App, HttpServer, middleware::from_fn, web};
+use crate::{Config, Tenants, admission::Admission, observe::observe, ops::Ops, routes};
+use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use runtime::Context;
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
@@ -40,9 +34,16 @@ pub async fn run(
     context: Context,
 ) -> io::Result<()> {
     let admission = Admission::new(&tenants, context.clock.clone());
-    let ops = web::Data::new(Ops { metrics: Arc::new(metrics), health: context.health.clone() });
-    let gateway =
-        web::Data::new(Gateway { config: config.clone(), registry, tenants, admission, context: context.clone() });
+    let ops = Ops { metrics: Arc::new(metrics), health: context.health.clone() };
+    let server = interface(Gateway { config, registry, tenants, admission, context: context.clone() }, ops, listener)?;
+    context.health.ready(PART);
+    server.await
+}
+
+// Not part of `run`: the builder cannot be sent between threads, and so must not live across its await.
+fn interface(gateway: Gateway, ops: Ops, listener: TcpListener) -> io::Result<Server> {
+    let (config, context) = (gateway.config.clone(), gateway.context.clone());
+    let (gateway, ops) = (web::Data::new(gateway), web::Data::new(ops));
     let app = move || {
         App::new()
             .app_data(gateway.clone())
@@ -61,11 +62,9 @@ pub async fn run(
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
         .shutdown_timeout(config.drain_ms.div_ceil(1_000))
-        .shutdown_signal(stop(context.clone()))
-        .listen(listener)?
-        .run();
-    context.health.ready(PART);
-    server.await
+        .shutdown_signal(stop(context))
+        .listen(listener)?;
+    Ok(server.run())
 }
 
 /// Serves `/livez`, `/readyz` and `/metrics` only, for roles without an interface, until `context.stop`.
@@ -76,18 +75,20 @@ pub async fn run_ops(
     metrics: impl Fn() -> String + Send + Sync + 'static,
     context: Context,
 ) -> io::Result<()> {
-    let metrics: Metrics = Arc::new(metrics);
-    let ops = web::Data::new(Ops { metrics, health: context.health.clone() });
+    health(Ops { metrics: Arc::new(metrics), health: context.health.clone() }, listener, context)?.await
+}
+
+fn health(ops: Ops, listener: TcpListener, context: Context) -> io::Result<Server> {
+    let ops = web::Data::new(ops);
     let app =
         move || App::new().app_data(ops.clone()).configure(routes::ops).default_service(web::to(routes::not_found));
-    HttpServer::new(app)
+    let server = HttpServer::new(app)
         .workers(1)
         .h1_allow_half_closed(false)
         .shutdown_timeout(1)
         .shutdown_signal(context.stop.cancelled_owned())
-        .listen(listener)?
-        .run()
-        .await
+        .listen(listener)?;
+    Ok(server.run())
 }
 
 async fn stop(context: Context) {

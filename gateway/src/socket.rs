@@ -24,6 +24,7 @@ use protocol::{ErrorCode, Failure, SessionId, Submit, TurnEvent};
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument;
 
 /// The subprotocol of browsers, which cannot send headers: `["frontdesk", "key.<key>"]`.
 const PROTOCOL: &str = "frontdesk";
@@ -34,6 +35,9 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Turns of one socket that wait or run; the session's own bound is lower.
 const TURNS_MAX: usize = 16;
+
+/// The route in a message's span.
+const ROUTE: &str = "/v1/sessions/{id}/ws";
 
 /// The query of an upgrade.
 #[derive(Deserialize)]
@@ -148,7 +152,11 @@ impl Socket {
 
     async fn obey(&mut self, text: &[u8]) -> Result<(), Refusal> {
         match crate::body::parse(text)? {
-            ClientFrame::Message(message) => self.submit(message).await,
+            ClientFrame::Message(message) => {
+                let span =
+                    tracing::info_span!("admission", method = "message", route = ROUTE, tenant = %self.caller.tenant());
+                self.submit(message).instrument(span).await
+            }
             ClientFrame::Stop {} => Ok(self.gateway.registry.stop(self.caller.tenant(), &self.id).await?),
         }
     }

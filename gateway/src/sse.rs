@@ -9,7 +9,7 @@ use std::{convert::Infallible, time::Duration};
 
 /// A comment, which readers skip: it keeps proxies patient and shows that the client is still there.
 const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
-/// Once the first event is out, silence may last this many times longer.
+/// Once the answer flows, silence may last this many times longer.
 const PATIENCE: u32 = 10;
 
 /// The response's body; dropping it leaves the turn and gives the permit back.
@@ -17,6 +17,7 @@ struct Body<F> {
     turn: TurnStream,
     encode: F,
     pulse: Duration,
+    flows: bool,
     ended: bool,
     _permit: Permit,
 }
@@ -26,7 +27,7 @@ pub(crate) fn respond<F>(turn: TurnStream, permit: Permit, pulse: Duration, enco
 where
     F: FnMut(u64, TurnEvent) -> String + 'static,
 {
-    let body = Body { turn, encode, pulse, ended: false, _permit: permit };
+    let body = Body { turn, encode, pulse, flows: false, ended: false, _permit: permit };
     let pieces = stream::unfold(body, |mut body| async move {
         let piece = body.next().await?;
         Some((Ok::<_, Infallible>(piece), body))
@@ -49,7 +50,7 @@ impl<F: FnMut(u64, TurnEvent) -> String> Body<F> {
         };
         let (seq, event) =
             event.unwrap_or_else(|| (u64::MAX, TurnEvent::Failed(error::internal("a turn without an end"))));
-        if seq == 0 {
+        if matches!(event, TurnEvent::Token { .. }) && !std::mem::replace(&mut self.flows, true) {
             self.pulse *= PATIENCE;
         }
         self.ended = event.is_last();

@@ -69,8 +69,14 @@ fn knows(bare: &str, asked: &str) -> Result<bool, Failure> {
 /// stream must begin.
 async fn early_failure(turn: &TurnStream, pulse: Duration) -> Result<(), Failure> {
     let mut ahead = turn.clone();
-    match tokio::time::timeout(pulse, ahead.next()).await {
-        Ok(Some((_, TurnEvent::Failed(failure)))) => Err(failure),
-        _ => Ok(()),
-    }
+    let news = async {
+        loop {
+            match ahead.next().await {
+                Some((_, TurnEvent::Retrieved { .. })) => {}
+                Some((_, TurnEvent::Failed(failure))) => return Err(failure),
+                _ => return Ok(()),
+            }
+        }
+    };
+    tokio::time::timeout(pulse, news).await.unwrap_or(Ok(()))
 }

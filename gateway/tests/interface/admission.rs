@@ -1,0 +1,48 @@
+//! Quotas.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use crate::{
+    sse::Reader,
+    stage::{SOON, Stage, refused},
+};
+use serde_json::json;
+use std::time::{Duration, Instant};
+
+#[tokio::test]
+async fn a_tenant_over_its_rate_is_told_when_to_come_back_and_others_are_not_touched() {
+    let stage = Stage::with(json!({}), json!({"requests_per_minute": 3})).await;
+    let send = |key: &str| stage.client.get(stage.url("/v1/models")).bearer_auth(key).send();
+    for _ in 0..3 {
+        assert_eq!(send("key-a").await.unwrap().status(), 200);
+    }
+    let response = send("key-a").await.unwrap();
+    let number = |name: &str| response.headers()[name].to_str().unwrap().parse::<u64>().unwrap();
+    let (seconds, ms) = (number("retry-after"), number("retry-after-ms"));
+    assert!((10_000..=20_000).contains(&ms) && seconds == ms.div_ceil(1_000), "{ms}");
+    refused(response, 429, "rate_limited", None).await;
+    assert_eq!(send("key-b").await.unwrap().status(), 200);
+    let metrics = stage.client.get(stage.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    assert!(metrics.contains("frontdesk_refused_total{tenant=\"a\",code=\"rate_limited\"}"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_turn_counts_until_its_stream_is_dropped() {
+    let stage = Stage::with(json!({}), json!({"concurrent_turns": 1})).await;
+    let ask = |content: &str| {
+        stage.post(
+            "/v1/chat/completions",
+            &json!({"model": "tiny", "stream": true, "messages": [{"role": "user", "content": content}]}),
+        )
+    };
+    let running = Reader::new(ask("hang").send().await.unwrap());
+    let response = ask("hi").send().await.unwrap();
+    assert_eq!(response.headers()["retry-after"], "1");
+    refused(response, 429, "rate_limited", None).await;
+    drop(running);
+    let patience = Instant::now();
+    while ask("hi").send().await.unwrap().status() != 200 {
+        assert!(patience.elapsed() < SOON, "the permit was not given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

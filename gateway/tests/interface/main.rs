@@ -1,0 +1,17 @@
+//! The whole interface: a real server on a free port, real session actors, the embedded broker, and a worker that does
+//! what the question says.
+
+mod admission;
+mod assets;
+mod documents;
+mod openai;
+mod ops;
+mod refusals;
+mod sessions;
+mod shutdown;
+mod sockets;
+mod sse;
+mod stage;
+mod streams;
+mod tracing;
+mod worker;

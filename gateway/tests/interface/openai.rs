@@ -1,0 +1,108 @@
+//! OpenAI's wire format.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use crate::{
+    sse::Reader,
+    stage::{Stage, refused},
+};
+use serde_json::{Value, json};
+
+fn ask(model: &str, content: &str, patch: Value) -> Value {
+    let mut body = json!({"model": model, "messages": [{"role": "user", "content": content}]});
+    body.as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
+    body
+}
+
+async fn complete(stage: &Stage, body: &Value) -> reqwest::Response {
+    stage.post("/v1/chat/completions", body).send().await.unwrap()
+}
+
+#[tokio::test]
+async fn a_whole_answer_is_a_chat_completion() {
+    let stage = Stage::start().await;
+    let body: Value = complete(&stage, &ask("tiny", "hi", json!({"max_tokens": 5}))).await.json().await.unwrap();
+    assert!(body["id"].as_str().unwrap().starts_with("chatcmpl-job_"), "{body}");
+    assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("tiny")));
+    assert!(body["created"].as_u64().unwrap() > 1_700_000_000);
+    let message = json!({"role": "assistant", "content": "Hello, 世界 [1]", "refusal": null});
+    let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": "stop"});
+    assert_eq!(body["choices"], json!([choice]));
+    assert_eq!(body["usage"], json!({"prompt_tokens": 11, "completion_tokens": 2, "total_tokens": 13}));
+    assert!(body.get("citations").is_none(), "the bare model knows nothing: {body}");
+}
+
+#[tokio::test]
+async fn the_assistant_answers_from_what_the_tenant_knows() {
+    let stage = Stage::start().await;
+    let body: Value = complete(&stage, &ask("frontdesk", "hi", json!({}))).await.json().await.unwrap();
+    assert_eq!(body["model"], "frontdesk");
+    assert_eq!((&body["citations"][0]["number"], &body["citations"][0]["document"]), (&json!(1), &json!("faq")));
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_chunks_then_usage_then_done() {
+    let stage = Stage::start().await;
+    let body = ask("frontdesk", "hi", json!({"stream": true, "stream_options": {"include_usage": true}}));
+    let events = Reader::new(complete(&stage, &body).await).rest().await;
+    let (done, chunks) = events.split_last().unwrap();
+    assert_eq!(done.data, "[DONE]");
+    let chunks: Vec<_> = chunks.iter().map(|event| event.json()).collect();
+    assert!(chunks.iter().all(|chunk| chunk["object"] == "chat.completion.chunk" && chunk["id"] == chunks[0]["id"]));
+    let (usage, chunks) = chunks.split_last().unwrap();
+    assert_eq!(usage["choices"], json!([]));
+    assert_eq!(usage["usage"], json!({"prompt_tokens": 11, "completion_tokens": 2, "total_tokens": 13}));
+    assert!(chunks.iter().all(|chunk| chunk["usage"].is_null() && chunk.get("usage").is_some()));
+    assert_eq!(chunks[0]["choices"][0]["delta"], json!({"role": "assistant", "content": ""}));
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(text, "Hello, 世界 [1]");
+    let reasons: Vec<_> = chunks.iter().map(|chunk| chunk["choices"][0]["finish_reason"].clone()).collect();
+    assert_eq!(reasons.iter().filter(|reason| !reason.is_null()).count(), 1);
+    assert_eq!(*reasons.last().unwrap(), json!("stop"));
+}
+
+#[tokio::test]
+async fn without_asking_there_is_no_usage_in_the_chunks() {
+    let stage = Stage::start().await;
+    let events = Reader::new(complete(&stage, &ask("tiny", "count", json!({"stream": true}))).await).rest().await;
+    assert!(events.iter().all(|event| !event.data.contains("usage")));
+    assert_eq!(events[events.len() - 2].json()["choices"][0]["finish_reason"], "length");
+}
+
+#[tokio::test]
+async fn a_failure_at_once_has_its_own_status_and_says_when_to_come_back() {
+    let stage = Stage::start().await;
+    for stream in [true, false] {
+        let response = complete(&stage, &ask("tiny", "refuse", json!({"stream": stream}))).await;
+        assert!(response.headers().contains_key("retry-after") && response.headers().contains_key("retry-after-ms"));
+        refused(response, 503, "overloaded", None).await;
+    }
+}
+
+#[tokio::test]
+async fn a_failure_in_the_middle_is_an_event() {
+    let stage = Stage::start().await;
+    let events = Reader::new(complete(&stage, &ask("tiny", "break", json!({"stream": true}))).await).rest().await;
+    let last = events.last().unwrap().json();
+    assert_eq!((&last["error"]["code"], &last["error"]["type"]), (&json!("engine_failed"), &json!("server_error")));
+    refused(complete(&stage, &ask("tiny", "break", json!({}))).await, 502, "engine_failed", None).await;
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_refused_by_name() {
+    let stage = Stage::start().await;
+    let response = complete(&stage, &ask("gpt-9", "hi", json!({}))).await;
+    refused(response, 404, "model_not_found", Some("model")).await;
+    let response = complete(&stage, &ask("tiny", "hi", json!({"logprobs": true}))).await;
+    refused(response, 400, "unsupported_parameter", Some("logprobs")).await;
+    let response = complete(&stage, &json!({"model": "tiny"})).await;
+    refused(response, 400, "invalid_request", Some("messages")).await;
+}
+
+#[tokio::test]
+async fn both_models_are_listed() {
+    let stage = Stage::start().await;
+    let body: Value = stage.get("/v1/models").send().await.unwrap().json().await.unwrap();
+    let names: Vec<_> = body["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
+    assert_eq!((&body["object"], names), (&json!("list"), vec![json!("frontdesk"), json!("tiny")]));
+}
