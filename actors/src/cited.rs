@@ -60,8 +60,6 @@ fn is_cjk(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use protocol::DocumentId;
 

@@ -76,7 +76,7 @@ impl Config {
         }
         for (key, value, min, max) in self.ranges() {
             if !(min..=max).contains(&value) {
-                problems.push(Problem::new(&format!("session.{key}"), value, &format!("{min} to {max}")));
+                problems.push(Problem::new(&format!("session.{key}"), value, format!("{min} to {max}")));
             }
         }
         problems

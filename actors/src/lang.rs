@@ -93,8 +93,6 @@ pub fn name(lang: &Lang) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn detected(text: &str, last: Option<&str>, default: Option<&str>) -> String {

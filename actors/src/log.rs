@@ -167,3 +167,76 @@ impl Drop for TurnStream {
         self.shared.readers.send_modify(|count| *count -= 1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::FinishReason;
+
+    fn log() -> TurnLog {
+        TurnLog::new(JobId::parse("job_1").unwrap())
+    }
+
+    fn token(text: &str) -> TurnEvent {
+        TurnEvent::Token { text: text.into() }
+    }
+
+    fn finished() -> TurnEvent {
+        let (usage, citations) = (Default::default(), Vec::new());
+        TurnEvent::Finished { text: "ab".into(), finish_reason: FinishReason::Stop, usage, citations }
+    }
+
+    #[tokio::test]
+    async fn readers_wait_for_events_and_end_with_the_last() {
+        let log = log();
+        let mut reader = log.reader();
+        let read = tokio::spawn(async move { (reader.next().await, reader.next().await, reader.next().await) });
+        tokio::task::yield_now().await;
+        assert_eq!(log.emit(token("a")), Some(0));
+        assert_eq!(log.emit(finished()), Some(1));
+        assert_eq!(log.emit(token("late")), None);
+        assert_eq!(read.await.unwrap(), (Some((0, token("a"))), Some((1, finished())), None));
+    }
+
+    #[tokio::test]
+    async fn a_reader_resumes_where_it_is_told() {
+        let log = log();
+        for text in ["a", "b"] {
+            log.emit(token(text));
+        }
+        let mut reader = log.reader();
+        reader.skip_to(1);
+        assert_eq!(reader.clone().next().await, Some((1, token("b"))));
+        assert_eq!(reader.next().await, Some((1, token("b"))));
+    }
+
+    #[tokio::test]
+    async fn a_log_whose_writer_is_gone_ends_with_a_failure() {
+        let log = log();
+        let mut reader = log.reader();
+        log.emit(token("a"));
+        drop(log);
+        reader.next().await;
+        assert!(
+            matches!(reader.next().await, Some((1, TurnEvent::Failed(failure))) if failure.code == ErrorCode::Unavailable)
+        );
+        assert_eq!(reader.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn it_is_abandoned_when_nobody_has_read_for_the_grace() {
+        let log = log();
+        let (first, grace) = (log.reader(), Duration::from_millis(40));
+        let abandoned = tokio::spawn(log.abandoned(grace));
+        let second = first.clone();
+        drop(first);
+        tokio::time::sleep(2 * grace).await;
+        assert!(!abandoned.is_finished(), "the second still reads");
+        drop(second);
+        let back = log.reader();
+        tokio::time::sleep(2 * grace).await;
+        assert!(!abandoned.is_finished(), "somebody came back in time");
+        drop(back);
+        abandoned.await.unwrap();
+    }
+}

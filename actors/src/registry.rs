@@ -35,12 +35,13 @@ pub(crate) struct Inner {
     pub env: Arc<Env>,
     pub shards: Vec<Arc<Shard>>,
     pub threads: Threads,
-    pub dispatcher: AbortHandle,
+    /// Hands out replies; watches the store.
+    pub background: [AbortHandle; 2],
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.dispatcher.abort();
+        self.background.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -104,7 +105,7 @@ impl Registry {
     /// Refuses new turns, awaits running ones for up to `grace`, then lets all sessions leave memory and stops the actors.
     /// Turns that still run fail with [`ErrorCode::Unavailable`].
     pub async fn drain(&self, grace: Duration) {
-        let Inner { env, shards, threads, dispatcher } = &*self.0;
+        let Inner { env, shards, threads, background } = &*self.0;
         env.load.drain();
         let ended = env.load.turns_ended(grace).await;
         for actor in shards.iter().flat_map(|shard| shard.all()) {
@@ -115,7 +116,7 @@ impl Registry {
         }
         let left = env.load.sessions_left(PATIENCE).await;
         tracing::info!(ended, left, unknown_replies = env.routes.unknown(), "sessions are drained");
-        dispatcher.abort();
+        background.iter().for_each(AbortHandle::abort);
         threads.stop();
     }
 

@@ -103,8 +103,6 @@ pub(crate) async fn dispatch(mut replies: mpsc::Receiver<Bytes>, routes: Arc<Rou
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn reply(job: &str, seq: u64) -> Reply {

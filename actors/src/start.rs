@@ -12,10 +12,10 @@ use crate::{
     threads::Threads,
 };
 use protocol::{NodeId, topology};
-use runtime::Context;
+use runtime::{Context, Health};
 use std::{sync::Arc, time::Duration};
 
-/// A session store must answer within this time.
+/// A session store must answer within this time, and is asked this often whether it does.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why sessions cannot be served.
@@ -57,12 +57,25 @@ pub async fn start_with(
     let threads = Threads::start(config.arbiters)?;
     let shards = threads.arbiters.iter().cloned().map(Shard::new).collect();
     let routes = Arc::new(Routes::default());
-    let dispatcher = tokio::spawn(dispatch(replies, routes.clone(), context.health.clone()));
     context.health.ready("sessions");
+    let dispatcher = tokio::spawn(dispatch(replies, routes.clone(), context.health.clone()));
+    let checker = tokio::spawn(watch_store(store.clone(), context.health.clone()));
+    let background = [dispatcher.abort_handle(), checker.abort_handle()];
     let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
     let load = Load::new(config.max_sessions);
     let env = Arc::new(Env { config, personas, context, store, publisher, routes, load });
-    Ok(Registry(Arc::new(Inner { env, shards, threads, dispatcher: dispatcher.abort_handle() })))
+    Ok(Registry(Arc::new(Inner { env, shards, threads, background })))
+}
+
+/// Keeps the process's health informed of the store's.
+async fn watch_store(store: Arc<dyn SessionStore>, health: Health) {
+    loop {
+        match store.check().await {
+            Ok(()) => health.ready("session store"),
+            Err(error) => health.unready("session store", error.to_string()),
+        }
+        tokio::time::sleep(PATIENCE).await;
+    }
 }
 
 /// The URL as it may be shown.

@@ -58,11 +58,11 @@ impl SessionView {
         Self { id, created, lang: None, messages: Vec::new() }
     }
 
-    /// Adds a question and its answer, and drops the oldest messages beyond `keep`.
+    /// Adds a question and its answer, and drops the oldest such pairs beyond `keep` messages.
     pub fn append(&mut self, question: StoredMessage, answer: StoredMessage, keep: usize) {
         self.messages.extend([question, answer]);
         let surplus = self.messages.len().saturating_sub(keep);
-        self.messages.drain(..surplus);
+        self.messages.drain(..surplus.next_multiple_of(2));
     }
 
     /// The answer to the message that its client called `id`.

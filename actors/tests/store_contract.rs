@@ -130,7 +130,9 @@ async fn redis() {
     contract(&*open(&config(&server.url(), 60_000)).await).await;
     let short = open(&config(&server.url(), 1_000)).await;
     what_is_not_written_again_expires(&*short, |ms| tokio::time::sleep(Duration::from_millis(ms))).await;
+    short.check().await.unwrap();
     server.kill();
+    assert!(short.check().await.is_err());
     let lost = short.load(&key("t", "kept")).await;
     assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
     server.start_again();

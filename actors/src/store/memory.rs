@@ -68,4 +68,8 @@ impl SessionStore for MemoryStore {
         let now = self.clock.now();
         Ok(self.entries().remove(key).is_some_and(|entry| entry.until > now))
     }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
 }

@@ -85,6 +85,9 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Forgets the session; tells whether there was one.
     async fn delete(&self, key: &SessionKey) -> Result<bool, StoreError>;
+
+    /// Whether the store answers now.
+    async fn check(&self) -> Result<(), StoreError>;
 }
 
 /// Connects to the store that `session.store` names; a server must answer within `patience`.

@@ -58,4 +58,9 @@ impl SessionStore for RedisStore {
         let removed: u64 = connection.del(key.to_string()).await?;
         Ok(removed == 1)
     }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let mut connection = self.connection.clone();
+        Ok(redis::cmd("PING").query_async(&mut connection).await?)
+    }
 }

@@ -4,5 +4,6 @@
 
 mod bounds;
 mod lifecycle;
+mod observed;
 mod support;
 mod turns;
