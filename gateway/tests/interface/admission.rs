@@ -1,7 +1,5 @@
 //! Quotas.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::{
     sse::Reader,
     stage::{SOON, Stage, refused},

@@ -1,7 +1,5 @@
 //! The chat page.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::stage::Stage;
 
 #[tokio::test]

@@ -1,7 +1,5 @@
 //! A tenant's documents.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::stage::{Stage, refused};
 use reqwest::{Method, Response};
 use serde_json::{Value, json};

@@ -1,6 +1,8 @@
 //! The whole interface: a real server on a free port, real session actors, the embedded broker, and a worker that does
 //! what the question says.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod admission;
 mod assets;
 mod documents;

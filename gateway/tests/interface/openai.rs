@@ -1,7 +1,5 @@
 //! OpenAI's wire format.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::{
     sse::Reader,
     stage::{Stage, refused},

@@ -1,7 +1,5 @@
 //! What operators read.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::stage::{SOON, Stage, client, context, metrics, refused};
 use serde_json::{Value, json};
 use std::net::TcpListener;

@@ -1,7 +1,5 @@
 //! Bad requests get clear answers.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::stage::{Stage, refused};
 use reqwest::{Body, Method};
 use serde_json::json;

@@ -1,7 +1,5 @@
 //! Sessions and their messages.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::{
     sse::Reader,
     stage::{Stage, refused},

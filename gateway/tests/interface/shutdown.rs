@@ -1,7 +1,5 @@
 //! A process that is told to stop.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::{
     sse::Reader,
     stage::{SOON, Stage},

@@ -1,7 +1,5 @@
 //! Conversations on a WebSocket.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::stage::{SOON, Stage, refused};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};

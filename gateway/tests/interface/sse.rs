@@ -1,7 +1,5 @@
 //! Reads event streams.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::stage::SOON;
 use reqwest::Response;
 use serde_json::Value;

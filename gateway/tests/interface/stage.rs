@@ -1,7 +1,5 @@
 //! A running gateway and all that it needs.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::worker;
 use bytes::Bytes;
 use gateway::{Config, KeyHash, Tenant, Tenants};

@@ -1,7 +1,5 @@
 //! Readers that leave, and silence.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::{
     sse::Reader,
     stage::{SOON, Stage},

@@ -1,7 +1,5 @@
 //! A turn belongs to the trace of the request that began it.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use crate::stage::Stage;
 use serde_json::{Value, json};
 

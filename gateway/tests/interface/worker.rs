@@ -3,8 +3,6 @@
 //! `traceparent`, `break` a token and a failure,
 //! `refuse` a failure at once; anything else is answered at once.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use protocol::{
     Cancel, DocumentId, DocumentInfo, DocumentReport, Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob,
     JobId, KnowledgeJob, Passage, Reply, RetrievalJob, Retrieved, TenantId, Usage, WorkerId, topology,
