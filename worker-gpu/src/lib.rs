@@ -6,15 +6,22 @@
 //! Concurrency: the engine is synchronous and lives on one OS thread, which alone touches it. Each job is one task. The
 //! two meet in bounded channels only; a job's task that ends takes its sequence out of the engine.
 
+mod candle;
 mod config;
+mod detokenize;
 mod driver;
 mod echo;
 mod engine;
 mod intake;
 mod open;
+mod sample;
 mod sampling;
+mod scheduler;
 mod stop;
+mod template;
+mod tokens;
 
+pub use candle::{GgufError, LoadError, Mismatch, environment};
 pub use config::{Config, Secret};
 pub use engine::{Admitted, Engine, EngineError, Load, Output, Request, SequenceId};
 pub use intake::{RunError, run};

@@ -1,8 +1,17 @@
 //! From a configured engine to a running one.
 
-use crate::{config::Config, echo::Echo, engine::Engine};
+use crate::{
+    candle::{CandleEngine, LoadError},
+    config::Config,
+    echo::Echo,
+    engine::Engine,
+};
 use runtime::config::Problem;
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 /// Why an engine cannot be opened; the message says how to mend it.
 #[derive(Debug, thiserror::Error)]
@@ -10,6 +19,9 @@ pub enum OpenError {
     /// The configured value is wrong.
     #[error(transparent)]
     Config(#[from] Problem),
+    /// The model cannot be loaded.
+    #[error("inference.engine: {0}")]
+    Model(#[from] LoadError),
 }
 
 /// Which engine `inference.engine` names.
@@ -55,11 +67,19 @@ pub fn open(config: &Config, models_dir: &Path) -> Result<Box<dyn Engine>, OpenE
             tracing::warn!("inference.engine = echo: repeats its input; it is for tests and overhead benchmarks only");
             Ok(Box::new(Echo::new(config, delay)))
         }
-        Choice::Candle { .. } | Choice::Openai { .. } => {
-            let expected = format!("echo: (no other engine is built yet; models_dir = {})", models_dir.display());
-            Err(Problem::new("inference.engine", &config.engine, expected).into())
+        Choice::Candle { file } => {
+            let clock = Arc::new(runtime::clock::System);
+            Ok(Box::new(CandleEngine::open(config, &model_path(&file, models_dir), clock)?))
+        }
+        Choice::Openai { .. } => {
+            Err(Problem::new("inference.engine", &config.engine, "candle: or echo: (openai: is not built yet)").into())
         }
     }
+}
+
+/// A bare file name lies in `models_dir`; anything else is a path.
+fn model_path(file: &str, models_dir: &Path) -> PathBuf {
+    if file.contains(std::path::MAIN_SEPARATOR) { file.into() } else { models_dir.join(file) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,108 @@
+//! The decoder: one architecture with the variations of Qwen2, Qwen3 and Llama, over packed tokens.
+
+use super::{
+    attention::{Attention, HeadNorms, Projected},
+    batch::Batch,
+    kv::KvCache,
+    linear::Linear,
+    simd,
+};
+use candle_core::{CpuStorage, Device, Result, Storage, Tensor, quantized::QTensor};
+use candle_nn::ops::rms_norm;
+use rayon::prelude::*;
+use std::sync::Arc;
+
+/// A loaded model.
+pub(crate) struct Model {
+    pub embedding: Arc<QTensor>,
+    pub layers: Vec<Layer>,
+    pub attention: Attention,
+    pub norm: Tensor,
+    pub head: Linear,
+    /// Added to the mean square by the norms.
+    pub epsilon: f32,
+}
+
+/// One block of the decoder.
+pub(crate) struct Layer {
+    pub attention_norm: Tensor,
+    pub query: Linear,
+    pub key: Linear,
+    pub value: Linear,
+    pub head_norms: Option<HeadNorms>,
+    pub output: Linear,
+    pub mlp_norm: Tensor,
+    pub gate: Linear,
+    pub up: Linear,
+    pub down: Linear,
+}
+
+impl Model {
+    /// Computes the batch's tokens, stores their keys and values, and returns the logits of its sampled rows in order,
+    /// `[sampled][vocabulary]`.
+    pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Vec<Vec<f32>>> {
+        let tokens = Tensor::new(batch.tokens.as_slice(), &Device::Cpu)?;
+        let sampled = Tensor::new(batch.sampled.as_slice(), &Device::Cpu)?;
+        let mut xs = self.embedding.embedding(&tokens)?;
+        for (number, layer) in self.layers.iter().enumerate() {
+            let normed = rms_norm(&xs, &layer.attention_norm, self.epsilon)?;
+            let mut attended = self.attend(number, layer, &normed, batch, cache)?;
+            if number + 1 == self.layers.len() {
+                // From here on only the rows that are sampled matter.
+                if batch.sampled.is_empty() {
+                    return Ok(Vec::new());
+                }
+                (xs, attended) = (xs.index_select(&sampled, 0)?, attended.index_select(&sampled, 0)?);
+            }
+            xs = (xs + layer.output.forward(&attended)?)?;
+            let normed = rms_norm(&xs, &layer.mlp_norm, self.epsilon)?;
+            xs = (xs + layer.mlp(&normed)?)?;
+        }
+        self.head.forward(&rms_norm(&xs, &self.norm, self.epsilon)?)?.to_vec2()
+    }
+
+    fn attend(&self, number: usize, layer: &Layer, xs: &Tensor, batch: &Batch, cache: &mut KvCache) -> Result<Tensor> {
+        let [queries, keys, values] = layer.project(xs)?;
+        let projected = Projected { queries, keys, values };
+        let attended = self.attention.run(cache, number, batch, layer.head_norms.as_ref(), projected);
+        Tensor::from_vec(attended, (batch.tokens.len(), self.attention.heads * self.attention.head_dim), &Device::Cpu)
+    }
+
+    /// Prepares every weight for its first use.
+    pub fn warm(&self) -> Result<()> {
+        let layers = self.layers.iter().flat_map(Layer::linears);
+        let all: Vec<&Linear> = std::iter::once(&self.head).chain(layers).collect();
+        all.into_par_iter().try_for_each(Linear::warm)
+    }
+}
+
+impl Layer {
+    fn project(&self, xs: &Tensor) -> Result<[Vec<f32>; 3]> {
+        let [q, k, v] = [&self.query, &self.key, &self.value].map(|linear| linear.forward(xs).and_then(floats));
+        Ok([q?, k?, v?])
+    }
+
+    fn mlp(&self, xs: &Tensor) -> Result<Tensor> {
+        let mut gate_up = Linear::forward_all([&self.gate, &self.up], xs)?.into_iter();
+        let (Some(gate), Some(up)) = (gate_up.next(), gate_up.next()) else {
+            candle_core::bail!("two projections expected");
+        };
+        let shape = gate.shape().clone();
+        let (mut gate, up) = (floats(gate)?, floats(up)?);
+        simd::silu_mul(&mut gate, &up);
+        self.down.forward(&Tensor::from_vec(gate, shape, &Device::Cpu)?)
+    }
+
+    fn linears(&self) -> [&Linear; 7] {
+        [&self.query, &self.key, &self.value, &self.output, &self.gate, &self.up, &self.down]
+    }
+}
+
+/// A contiguous tensor's numbers.
+fn floats(tensor: Tensor) -> Result<Vec<f32>> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(data)), Some((start, end))) => Ok(data[start..end].to_vec()),
+        _ => candle_core::bail!("32-bit floats in order on the CPU expected"),
+    }
+}

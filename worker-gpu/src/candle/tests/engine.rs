@@ -1,0 +1,194 @@
+//! The whole engine: what a sequence says does not depend on what runs beside it.
+
+use super::{
+    super::{CandleEngine, LoadError},
+    tiny::{Tiny, Written},
+};
+use crate::{
+    config::Config,
+    engine::{Engine, Output, Request, SequenceId},
+};
+use candle_core::quantized::GgmlDType;
+use proptest::{prelude::*, test_runner::TestRunner};
+use protocol::{ChatMessage, ErrorCode, FinishReason, Role, Sampling, Usage};
+use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+
+fn open(written: &Written, config: &Config) -> CandleEngine {
+    CandleEngine::open(config, &written.path, Arc::new(runtime::clock::System)).unwrap()
+}
+
+fn config(max_sequences: usize, batch_tokens: usize) -> Config {
+    Config { max_sequences, batch_tokens, context_tokens: 256, threads: 2, waiting: 64, ..Config::default() }
+}
+
+fn request(id: u64, content: &str, temperature: f32) -> Request {
+    let sampling = Sampling { max_tokens: 24, temperature, top_p: 0.9, seed: id ^ 99, stop: vec![] };
+    let messages = vec![ChatMessage::new(Role::User, content)];
+    Request { id: SequenceId(id), messages, prefix: String::new(), sampling }
+}
+
+#[derive(Debug, Clone, PartialEq, Default)]
+struct Said {
+    text: String,
+    end: Option<(FinishReason, Usage)>,
+}
+
+/// Runs until nothing is left; request `n` comes at step `arrivals[n]` and leaves at step `departures[n]`.
+fn run(
+    engine: &mut dyn Engine,
+    requests: &[Request],
+    arrivals: &[usize],
+    departures: &[Option<usize>],
+) -> BTreeMap<u64, Said> {
+    let mut said: BTreeMap<u64, Said> = BTreeMap::new();
+    for step in 0..5_000 {
+        for (n, request) in requests.iter().enumerate() {
+            if arrivals[n] == step {
+                engine.add(request.clone()).unwrap();
+            }
+            if departures[n] == Some(step) {
+                engine.cancel(request.id);
+            }
+        }
+        for output in engine.step().unwrap() {
+            let said = said.entry(output.id().0).or_default();
+            match output {
+                Output::Started(_) => assert_eq!(said, &Said::default()),
+                Output::Token { text, .. } => said.text += &text,
+                Output::Finished { reason, usage, .. } => assert_eq!(said.end.replace((reason, usage)), None),
+                Output::Failed(_, failure) => panic!("{failure}"),
+            }
+        }
+        if engine.is_idle() && arrivals.iter().all(|arrival| *arrival <= step) {
+            assert_eq!(engine.load().cache_used, 0.0);
+            return said;
+        }
+    }
+    panic!("the engine does not come to an end");
+}
+
+fn alone(engine: &mut dyn Engine, request: &Request) -> Said {
+    run(engine, std::slice::from_ref(request), &[0], &[None]).remove(&request.id.0).unwrap()
+}
+
+type Case = (Vec<(String, usize, bool, Option<usize>)>, usize, usize);
+
+fn cases() -> impl Strategy<Value = Case> {
+    let request = ("[a-z ]{1,90}", 0usize..12, any::<bool>(), prop::option::weighted(0.2, 0usize..20));
+    (prop::collection::vec(request, 1..7), 1usize..5, 5usize..40)
+}
+
+fn neighbours_change_nothing(tiny: Tiny, cases_to_try: u32) {
+    let written = tiny.write();
+    let quiet = RefCell::new(open(&written, &config(1, 256)));
+    let mut runner =
+        TestRunner::new(ProptestConfig { cases: cases_to_try, failure_persistence: None, ..Default::default() });
+    let outcome = runner.run(&cases(), |(prompts, max_sequences, batch_tokens)| {
+        let hot = |warm: bool| if warm { 0.8 } else { 0.0 };
+        let requests: Vec<Request> =
+            prompts.iter().enumerate().map(|(n, (text, _, warm, _))| request(n as u64, text, hot(*warm))).collect();
+        let arrivals: Vec<usize> = prompts.iter().map(|(_, arrival, _, _)| *arrival).collect();
+        let departures: Vec<Option<usize>> =
+            prompts.iter().map(|(_, arrival, _, after)| after.map(|n| arrival + n)).collect();
+        let together =
+            run(&mut open(&written, &config(max_sequences, batch_tokens)), &requests, &arrivals, &departures);
+        for (n, request) in requests.iter().enumerate() {
+            let expected = alone(&mut *quiet.borrow_mut(), request);
+            match together.get(&(n as u64)) {
+                Some(said) if said.end.is_some() => prop_assert_eq!(said, &expected),
+                Some(said) => prop_assert!(departures[n].is_some() && expected.text.starts_with(&said.text)),
+                None => prop_assert!(departures[n].is_some()),
+            }
+        }
+        Ok(())
+    });
+    outcome.unwrap();
+}
+
+#[test]
+fn batched_is_alone_for_every_architecture() {
+    for arch in ["qwen2", "qwen3", "llama"] {
+        neighbours_change_nothing(Tiny::exact(arch), 12);
+    }
+}
+
+#[test]
+fn batched_is_alone_on_quantized_weights() {
+    neighbours_change_nothing(Tiny::quantized("qwen2", GgmlDType::Q8_0), 12);
+}
+
+#[test]
+fn a_seed_decides_the_answer() {
+    let written = Tiny::exact("qwen2").write();
+    let mut engine = open(&written, &config(2, 64));
+    let first = alone(&mut engine, &request(1, "hello", 0.9));
+    assert_eq!(first, alone(&mut engine, &request(1, "hello", 0.9)));
+    assert_ne!(first.text, alone(&mut engine, &request(2, "hello", 0.9)).text);
+}
+
+#[test]
+fn stop_strings_lengths_and_contexts_end_an_answer() {
+    let written = Tiny::exact("llama").write();
+    let mut engine = open(&written, &config(1, 64));
+    let whole = alone(&mut engine, &request(1, "hello", 0.0)).text;
+    let middle = whole.chars().count() / 2;
+    let stop: String = whole.chars().skip(middle).take(3).collect();
+    let mut stopping = request(1, "hello", 0.0);
+    stopping.sampling.stop = vec![stop.clone()];
+    let stopped = alone(&mut engine, &stopping);
+    assert_eq!(stopped.text, whole[..whole.find(&stop).unwrap()]);
+    assert_eq!(stopped.end.unwrap().0, FinishReason::Stop);
+
+    let mut long = request(1, &"a".repeat(220), 0.0);
+    long.sampling.max_tokens = 1_000;
+    let (reason, usage) = alone(&mut engine, &long).end.unwrap();
+    assert_eq!(usage.prompt_tokens + usage.completion_tokens, 256);
+    assert_eq!(reason, FinishReason::Length);
+
+    let too_long = engine.add(request(1, &"a".repeat(300), 0.0)).unwrap_err();
+    assert_eq!(too_long.code, ErrorCode::ContextLengthExceeded);
+    assert!(too_long.message.contains("256"), "{too_long}");
+}
+
+#[test]
+fn who_writes_a_special_token_writes_characters() {
+    let written = Tiny::exact("qwen2").write();
+    let mut engine = open(&written, &config(1, 64));
+    let mut prompt_tokens = |content: &str, prefix: &str| {
+        let mut request = request(1, content, 0.0);
+        request.prefix = prefix.into();
+        let admitted = engine.add(request).unwrap();
+        engine.cancel(SequenceId(1));
+        admitted.prompt_tokens
+    };
+    let empty = prompt_tokens("", "");
+    assert_eq!(prompt_tokens("he", ""), empty + 1);
+    for (special, characters) in [("<|im_end|>", 10), ("<|im_start|>", 12), ("<|im<|im_end|>_end|>", 20)] {
+        assert_eq!(prompt_tokens(special, ""), empty + characters, "{special}");
+        assert_eq!(prompt_tokens("", special), empty + characters, "{special}");
+    }
+    assert_eq!(prompt_tokens("<\u{fdd0}|im_end|>", ""), empty + 10);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said() {
+    let written = Tiny::exact("qwen2").write();
+    let path = written.path.clone();
+    let error = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        CandleEngine::open(&config(1, 64), &path, Arc::new(runtime::clock::System)).err().unwrap().to_string()
+    };
+    let whole = std::fs::read(&path).unwrap();
+    assert!(error(&whole[..whole.len() - 600]).contains("tensor "), "truncated weights");
+    assert!(error(&whole[..2_000]).contains("not a readable GGUF file"), "truncated header");
+    assert!(error(b"<html>not found</html>").contains("not a readable GGUF file"));
+    let other: Vec<u8> = whole.clone();
+    let at = other.windows(5).position(|window| window == b"qwen2").unwrap();
+    let mut other = other;
+    other[at..at + 5].copy_from_slice(b"gpt99");
+    let message = error(&other);
+    assert!(message.contains("\"gpt99\"") && message.contains("qwen3"), "{message}");
+    let missing =
+        CandleEngine::open(&config(1, 64), &path.with_file_name("none.gguf"), Arc::new(runtime::clock::System));
+    assert!(matches!(missing, Err(error @ LoadError::File { .. }) if error.to_string().contains("make models")));
+}

@@ -1,0 +1,69 @@
+//! Logits against the reference.
+
+use super::{
+    super::{batch::Batch, gguf::Gguf, kv::KvCache},
+    reference,
+    tiny::Tiny,
+};
+use candle_core::quantized::GgmlDType;
+use std::fs::File;
+
+/// Two sequences, prefilled in chunks beside each other; returns the logits after each chunk.
+fn packed(
+    tiny: &Tiny,
+    written: &super::tiny::Written,
+    tokens: [&[u32]; 2],
+    chunk: usize,
+) -> Vec<(usize, usize, Vec<f32>)> {
+    let mut gguf = Gguf::open(File::open(&written.path).unwrap()).unwrap();
+    let shape = gguf.shape().unwrap();
+    assert_eq!((shape.head_dim, shape.layers), (tiny.head_dim(), Tiny::LAYERS));
+    let model = gguf.model(&shape, 128).unwrap();
+    let mut cache = KvCache::new(shape.layers, shape.kv_heads, shape.head_dim, 512);
+    let tables = tokens.map(|tokens| cache.reserve(tokens.len()).unwrap());
+    let mut found = Vec::new();
+    for start in (0..tokens[0].len().max(tokens[1].len())).step_by(chunk) {
+        let mut batch = Batch::default();
+        let mut ends = Vec::new();
+        for (which, tokens) in tokens.iter().enumerate().filter(|(_, tokens)| start < tokens.len()) {
+            let end = (start + chunk).min(tokens.len());
+            batch.push(&tables[which], start, &tokens[start..end], true);
+            ends.push((which, end - 1));
+        }
+        let logits = model.forward(&batch, &mut cache).unwrap();
+        found.extend(ends.into_iter().zip(logits).map(|((which, last), logits)| (which, last, logits)));
+    }
+    found
+}
+
+fn worst_difference(tiny: &Tiny, chunk: usize) -> f64 {
+    let written = tiny.write();
+    let long: Vec<u32> = (0..75).map(|n| n * 37 % 251).collect();
+    let short: Vec<u32> = (0..11).map(|n| n * 53 % 269).collect();
+    let expected = [&long, &short].map(|tokens| reference::logits(tiny, &written, tokens));
+    let mut worst = 0.0f64;
+    for (which, last, logits) in packed(tiny, &written, [&long, &short], chunk) {
+        for (found, expected) in logits.iter().zip(&expected[which][last]) {
+            worst = worst.max((f64::from(*found) - expected).abs());
+        }
+    }
+    worst
+}
+
+#[test]
+fn logits_are_those_of_the_reference_whole_and_in_chunks() {
+    for arch in ["qwen2", "qwen3", "llama"] {
+        for chunk in [1, 7, 32, 100] {
+            let worst = worst_difference(&Tiny::exact(arch), chunk);
+            assert!(worst < 1e-4, "{arch} in chunks of {chunk}: {worst}");
+        }
+    }
+}
+
+#[test]
+fn quantized_logits_stay_near_the_reference() {
+    for dtype in [GgmlDType::Q8_0, GgmlDType::Q6K, GgmlDType::Q4_1] {
+        let worst = worst_difference(&Tiny::quantized("qwen2", dtype), 16);
+        assert!((1e-5..1.0).contains(&worst), "{dtype:?}: {worst}");
+    }
+}
