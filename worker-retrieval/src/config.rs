@@ -10,7 +10,8 @@ use std::{ops::RangeInclusive, path::PathBuf};
 pub struct Config {
     /// Where passages are kept: `embedded:` (in `<data_dir>/index`) or `embedded:<directory>`.
     pub index: String,
-    /// What turns text into vectors: `fastembed:<directory in models_dir>`, or `hashing:` for tests.
+    /// What turns text into vectors: `fastembed:<directory in models_dir>`, `fastembed:<for Chinese>+<for the rest>`, or
+    /// `hashing:` for tests.
     pub embedder: String,
     /// Threads of one embedding; 0: one per core.
     pub threads: usize,
@@ -89,7 +90,8 @@ impl Config {
         if !(self.embedder == "hashing:"
             || self.embedder.strip_prefix("fastembed:").is_some_and(|name| !name.is_empty()))
         {
-            let expected = "fastembed:<directory in models_dir> (or hashing: for tests)";
+            let expected =
+                "fastembed:<directory in models_dir>, fastembed:<for Chinese>+<for the rest>, or hashing: for tests";
             problems.push(Problem::new("retrieval.embedder", &self.embedder, expected));
         }
         if !self.index.starts_with("embedded:") {

@@ -159,7 +159,8 @@ fn rank(found: Found, mode: Mode, top: usize) -> Vec<Passage> {
 
 fn fused(found: Found) -> Vec<Passage> {
     let key = |passage: &Passage| (passage.document.clone(), passage.chunk);
-    let rankings = [found.by_text.iter().map(key).collect(), found.by_vector.iter().map(key).collect()];
+    // Meaning goes first: it decides between equals.
+    let rankings = [found.by_vector.iter().map(key).collect(), found.by_text.iter().map(key).collect()];
     let both = found.by_text.into_iter().chain(found.by_vector);
     let mut passages: HashMap<_, _> = both.map(|passage| (key(&passage), passage)).collect();
     let ranked = fuse::reciprocal_rank(&rankings).into_iter();

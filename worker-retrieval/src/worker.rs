@@ -35,6 +35,8 @@ impl Retrieval {
         let result = crew.work(&mut retrieval, &mut ingest).await;
         context.health.unready("retrieval", "stopping");
         crew.drain().await;
+        // Only now do the jobs that are not done go back, and to no consumer of this worker.
+        drop((retrieval, ingest, crew));
         result
     }
 }
@@ -105,9 +107,8 @@ impl Crew {
         self.start_ingests();
     }
 
-    /// Waits for the running jobs; those that wait in a lane, or run on past the grace, are dropped unsettled and so go
-    /// back to their queue when the consumers end.
-    async fn drain(mut self) {
+    /// Waits for the running jobs, but not past the grace.
+    async fn drain(&mut self) {
         let grace = Duration::from_millis(self.retrieval.config.drain_ms);
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(grace, all).await.is_err() {

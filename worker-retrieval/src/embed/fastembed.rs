@@ -20,10 +20,13 @@ pub struct FastEmbed {
     queries: Mutex<TextEmbedding>,
     passages: Mutex<TextEmbedding>,
     counter: Tokenizer,
+    /// The vocabulary has no capitals and the tokenizer does not lower them itself.
+    lower: bool,
 }
 
 impl FastEmbed {
-    /// Loads `model.onnx` and `tokenizer.json` from the directory `name` in `models`.
+    /// Loads `model.onnx` and `tokenizer.json` from the directory `name` in `models`. The models called `bge-…` take a
+    /// text's vector from its first token, all others average its tokens.
     pub fn open(name: &str, models: &Path, threads: usize) -> Result<Self, EmbedError> {
         let path = models.join(name);
         let onnx = read("embedding model", &path.join("model.onnx"))?;
@@ -36,18 +39,34 @@ impl FastEmbed {
             .with_intra_threads(if threads == 0 { cores } else { threads })
             // Idle threads that spin would take the cores from a language model in the same process.
             .with_session_config("session.intra_op.allow_spinning", "0");
-        let id = format!("fastembed:{name}:{}", fingerprint(&onnx, &tokenizer));
+        let id = format!("{name}:{}", fingerprint(&onnx, &tokenizer));
         let broken = |reason: String| EmbedError::Model { path: path.clone(), reason };
-        let model = UserDefinedEmbeddingModel::new(onnx, tokenizer_files(tokenizer)).with_pooling(Pooling::Cls);
+        let pooling = if name.starts_with("bge-") { Pooling::Cls } else { Pooling::Mean };
+        let model = UserDefinedEmbeddingModel::new(onnx, tokenizer_files(tokenizer)).with_pooling(pooling);
         let load = || TextEmbedding::try_new_from_user_defined(model.clone(), options.clone());
         let mut queries = load().map_err(|error| broken(error.to_string()))?;
         let passages = load().map_err(|error| broken(error.to_string()))?;
-        let trial = embed(&mut queries, &["a"]).map_err(|error| broken(error.to_string()))?;
+        let trial = queries.embed(["a"], None).map_err(|error| broken(error.to_string()))?;
         let dimensions = trial.first().map_or(0, Vec::len);
         let mut counter = queries.tokenizer.clone();
         counter.with_padding(None);
         counter.with_truncation(None).map_err(|error| broken(error.to_string()))?;
-        Ok(Self { id, dimensions, queries: Mutex::new(queries), passages: Mutex::new(passages), counter })
+        let lower = counter.encode_fast("A", false).is_ok_and(|capital| capital.get_ids() == unknown(&counter));
+        Ok(Self { id, dimensions, queries: Mutex::new(queries), passages: Mutex::new(passages), counter, lower })
+    }
+}
+
+impl FastEmbed {
+    /// One text at a time: an int8 model scales its activations over the whole batch, so that a text's vector would depend
+    /// on its neighbours, and padding costs more than a batch gains on a CPU.
+    fn embed(&self, model: &Mutex<TextEmbedding>, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let lowered = texts.iter().map(|text| if self.lower { text.to_lowercase() } else { (*text).to_owned() });
+        let vectors = lowered.map(|text| {
+            let mut model = model.lock().unwrap_or_else(PoisonError::into_inner);
+            let vector = model.embed([text], None).map(|mut vectors| vectors.pop().unwrap_or_default());
+            vector.map_err(|error| EmbedError::Failed(error.to_string()))
+        });
+        vectors.collect()
     }
 }
 
@@ -61,11 +80,11 @@ impl Embedder for FastEmbed {
     }
 
     fn embed_queries(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        embed(&mut self.queries.lock().unwrap_or_else(PoisonError::into_inner), texts)
+        self.embed(&self.queries, texts)
     }
 
     fn embed_passages(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        embed(&mut self.passages.lock().unwrap_or_else(PoisonError::into_inner), texts)
+        self.embed(&self.passages, texts)
     }
 
     fn count_tokens(&self, text: &str) -> usize {
@@ -74,14 +93,12 @@ impl Embedder for FastEmbed {
     }
 }
 
-/// One text at a time: the int8 model scales its activations over the whole batch, so that a text's vector would depend
-/// on its neighbours, and padding costs more than a batch gains on a CPU.
-fn embed(model: &mut TextEmbedding, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-    model.embed(texts, Some(1)).map_err(|error| EmbedError::Failed(error.to_string()))
-}
-
 fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, EmbedError> {
     std::fs::read(path).map_err(|source| EmbedError::File { what, path: path.into(), source })
+}
+
+fn unknown(tokenizer: &Tokenizer) -> Vec<u32> {
+    tokenizer.token_to_id("[UNK]").into_iter().collect()
 }
 
 fn fingerprint(onnx: &[u8], tokenizer: &[u8]) -> String {

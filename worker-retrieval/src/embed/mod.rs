@@ -1,9 +1,11 @@
 //! The embedder port: texts become vectors whose cosine tells how close their meanings are.
 
+mod bilingual;
 mod fastembed;
 mod hashing;
 mod onnxruntime;
 
+pub use bilingual::Bilingual;
 pub use hashing::HashingEmbedder;
 
 use std::{path::Path, path::PathBuf, sync::Arc};
@@ -30,7 +32,9 @@ pub trait Embedder: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// The choice names no embedder.
-    #[error("retrieval.embedder = {0:?}: expected fastembed:<directory in models_dir> (or hashing: for tests)")]
+    #[error(
+        "retrieval.embedder = {0:?}: expected fastembed:<directory in models_dir>, fastembed:<for Chinese>+<for the rest>, or hashing: for tests"
+    )]
     Unknown(String),
     /// A file of the model, or the runtime library, is not there or cannot be read.
     #[error("{what} {}: {source}; `make models` fetches it", path.display())]
@@ -60,6 +64,7 @@ pub enum EmbedError {
 
 /// Opens the embedder that `choice` names; `threads` is 0 for one per core.
 ///
+/// `fastembed:A+B` is the model in directory A for Chinese and B for all else.
 /// Loading and a first embedding happen here, so whatever is wrong with the model's files fails here.
 pub fn connect(choice: &str, models: &Path, threads: usize) -> Result<Arc<dyn Embedder>, EmbedError> {
     match choice.split_once(':') {

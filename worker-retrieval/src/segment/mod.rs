@@ -61,6 +61,11 @@ pub fn pieces(span: Range<usize>, cuts: &[usize]) -> Vec<Range<usize>> {
     starts.zip(ends).map(|(start, end)| start..end).collect()
 }
 
+/// Whether `c` is a Chinese character (as also used in Japanese).
+pub fn is_han(c: char) -> bool {
+    matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
+}
+
 fn after(text: &str, is_border: impl Fn(char) -> bool) -> Vec<usize> {
     text.char_indices().filter(|(_, c)| is_border(*c)).map(|(at, c)| at + c.len_utf8()).collect()
 }

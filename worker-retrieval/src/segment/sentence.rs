@@ -1,5 +1,7 @@
 //! Sentence ends of Chinese and Latin prose.
 
+use super::is_han;
+
 /// Abbreviations that are followed by more of their sentence, also by a capital; lower case, without the last dot.
 /// Others (`etc.`, `a.m.`, `Inc.`) end a sentence when a capital or Chinese follows.
 const ABBREVIATIONS: &[&str] = &[
@@ -68,10 +70,6 @@ fn is_abbreviation(text: &str, dot: usize) -> bool {
     let line_start = text[..word_start].trim_end_matches([' ', '\t']).chars().next_back().is_none_or(|c| c == '\n');
     let number = line_start && !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
     initial || number || ABBREVIATIONS.contains(&word.to_ascii_lowercase().as_str())
-}
-
-fn is_han(c: char) -> bool {
-    matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
 }
 
 #[cfg(test)]

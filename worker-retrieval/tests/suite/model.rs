@@ -74,8 +74,10 @@ fn the_demo_tenants_questions_find_their_answers() {
         let report = evaluate(&retrieval, &demo, &cases, mode).unwrap();
         println!("{report}");
         if mode == Mode::Hybrid {
-            println!("{:#?}", report.missed);
-            assert!(report.overall.hit_at_5 >= 0.9 && report.overall.mrr_at_10 >= 0.75, "{report}");
+            // What this embedder reached when it was chosen, less a little for a change of the questions.
+            let chinese = report.languages["zh"];
+            assert!(chinese.hit_at_5 >= 0.9 && chinese.mrr_at_10 >= 0.8, "{report}");
+            assert!(report.overall.hit_at_5 >= 0.75 && report.overall.mrr_at_10 >= 0.6, "{report}");
         }
     }
     for (query, lang) in [("如何重置密码?", Lang::zh()), ("How do I reset my password?", Lang::en())] {

@@ -184,8 +184,9 @@ async fn a_job_of_a_worker_that_died_is_done_by_the_next() {
     timeout(Duration::from_secs(20), &mut bench.worker).await.unwrap().unwrap().unwrap();
     bench.send("q.retrieval", "j", ask("x")).await;
     let mut dying = bench.broker.consume(topology::RETRIEVAL, 1).await.unwrap();
-    assert_eq!(dying.next().await.unwrap().attempt, 0);
-    drop(dying);
+    let unsettled = dying.next().await.unwrap();
+    assert_eq!(unsettled.attempt, 0);
+    drop((dying, unsettled));
     let data = tempfile::tempdir().unwrap();
     let stop = CancellationToken::new();
     let context = Context {

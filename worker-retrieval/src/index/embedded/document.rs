@@ -53,9 +53,11 @@ impl Document {
         self.passages.len()
     }
 
-    /// Cosine of each passage and `vector`, in order.
-    pub fn cosines<'a>(&'a self, vector: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
-        rows(&self.vectors, vector)
+    /// How close each passage is to `vector`, in order: the cosine, for a curated answer that of its question when it is
+    /// higher.
+    pub fn closeness<'a>(&'a self, vector: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
+        let questions = self.question_cosines(vector).chain(std::iter::repeat(f32::NEG_INFINITY));
+        rows(&self.vectors, vector).zip(questions).map(|(passage, question)| passage.max(question))
     }
 
     /// Cosine of each curated question and `vector`, in order; none for a document that is not curated.
@@ -94,8 +96,10 @@ fn write_one(fields: &Fields, all: &NewDocument, info: &str, chunk: usize, passa
     document.add_u64(fields.chunk, chunk as u64);
     document.add_text(fields.title, &passage.title);
     document.add_text(fields.text, &passage.text);
-    document.add_text(fields.title_terms, analyzer::normalize(&passage.title));
-    document.add_text(fields.text_terms, analyzer::normalize(&passage.text));
+    for terms in &fields.terms {
+        document.add_text(terms.title, analyzer::normalize(&passage.title));
+        document.add_text(terms.text, analyzer::normalize(&passage.text));
+    }
     document.add_bytes(fields.vector, &to_bytes(&passage.vector));
     if let Some(question) = &passage.question {
         document.add_bytes(fields.question, &to_bytes(question));

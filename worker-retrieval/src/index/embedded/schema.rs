@@ -1,7 +1,9 @@
 //! How a passage lies in tantivy: one tantivy document each, the document's own facts with its first passage.
 
-use super::analyzer;
-use tantivy::schema::{Field, IndexRecordOption, STORED, STRING, Schema, TextFieldIndexing, TextOptions};
+use super::analyzer::Script;
+use tantivy::schema::{
+    Field, IndexRecordOption, STORED, STRING, Schema, SchemaBuilder, TextFieldIndexing, TextOptions,
+};
 
 /// The fields of a passage.
 #[derive(Debug, Clone)]
@@ -16,10 +18,8 @@ pub struct Fields {
     pub title: Field,
     /// What is shown.
     pub text: Field,
-    /// The terms of the title.
-    pub title_terms: Field,
-    /// The terms of the text.
-    pub text_terms: Field,
+    /// What is searched, by script.
+    pub terms: [Terms; 2],
     /// Vector of title and text, little-endian f32.
     pub vector: Field,
     /// Vector of the curated question; present on curated answers only.
@@ -28,23 +28,41 @@ pub struct Fields {
     pub info: Field,
 }
 
+/// The terms of one script.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Which one.
+    pub script: Script,
+    /// The terms of the title.
+    pub title: Field,
+    /// The terms of the text.
+    pub text: Field,
+}
+
 impl Fields {
     /// The one schema of this format.
     pub fn new() -> Self {
         let mut schema = Schema::builder();
-        let indexing =
-            TextFieldIndexing::default().set_tokenizer(analyzer::NAME).set_index_option(IndexRecordOption::WithFreqs);
-        let terms = TextOptions::default().set_indexing_options(indexing);
         let document = schema.add_text_field("document", STRING | STORED);
         let chunk = schema.add_u64_field("chunk", STORED);
         let title = schema.add_text_field("title", STORED);
         let text = schema.add_text_field("text", STORED);
-        let title_terms = schema.add_text_field("title_terms", terms.clone());
-        let text_terms = schema.add_text_field("text_terms", terms);
+        let terms = Script::ALL.map(|script| Terms::add(&mut schema, script));
         let vector = schema.add_bytes_field("vector", STORED);
         let question = schema.add_bytes_field("question", STORED);
         let info = schema.add_text_field("info", STORED);
-        let schema = schema.build();
-        Self { schema, document, chunk, title, text, title_terms, text_terms, vector, question, info }
+        Self { schema: schema.build(), document, chunk, title, text, terms, vector, question, info }
+    }
+}
+
+impl Terms {
+    fn add(schema: &mut SchemaBuilder, script: Script) -> Self {
+        let tokenizer = script.tokenizer();
+        let indexing =
+            TextFieldIndexing::default().set_tokenizer(tokenizer).set_index_option(IndexRecordOption::WithFreqs);
+        let options = TextOptions::default().set_indexing_options(indexing);
+        let title = schema.add_text_field(&format!("title_{tokenizer}"), options.clone());
+        let text = schema.add_text_field(&format!("text_{tokenizer}"), options);
+        Self { script, title, text }
     }
 }

@@ -11,12 +11,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use tantivy::{
     Searcher, TantivyDocument, Term,
     collector::TopDocs,
-    query::{BooleanQuery, BoostQuery, Occur, Query as TantivyQuery, TermQuery},
+    query::{BooleanQuery, Occur, Query as TantivyQuery, TermQuery},
     schema::{Field, IndexRecordOption},
 };
-
-/// A word in the title tells more than one in the text.
-const TITLE_BOOST: f32 = 1.5;
 
 /// Text and vectors of one commit.
 pub struct Snapshot {
@@ -64,10 +61,10 @@ impl Snapshot {
     }
 
     fn by_text(&self, fields: &Fields, query: Query<'_>) -> tantivy::Result<Vec<Passage>> {
-        let terms = analyzer::query_terms(query.text);
-        let clauses = terms
-            .iter()
-            .flat_map(|term| [clause(fields.text_terms, term, 1.0), clause(fields.title_terms, term, TITLE_BOOST)]);
+        let clauses = fields.terms.iter().flat_map(|terms| {
+            let words = analyzer::query_terms(terms.script, query.text);
+            words.into_iter().flat_map(|word| [clause(terms.title, &word), clause(terms.text, &word)])
+        });
         let any = BooleanQuery::new(clauses.collect());
         let hits = self.searcher.search(&any, &TopDocs::with_limit(query.candidates.max(1)).order_by_score())?;
         let mut passages = Vec::with_capacity(hits.len());
@@ -80,7 +77,7 @@ impl Snapshot {
     }
 
     fn by_vector(&self, query: Query<'_>) -> Vec<Passage> {
-        let best = self.best(query.candidates, |document| document.cosines(query.vector));
+        let best = self.best(query.candidates, |document| document.closeness(query.vector));
         best.into_iter().filter_map(|(score, document, chunk)| document.passage(chunk, score)).collect()
     }
 
@@ -107,9 +104,9 @@ impl Snapshot {
     }
 }
 
-fn clause(field: Field, term: &str, boost: f32) -> (Occur, Box<dyn TantivyQuery>) {
-    let query = TermQuery::new(Term::from_field_text(field, term), IndexRecordOption::WithFreqs);
-    (Occur::Should, Box::new(BoostQuery::new(Box::new(query), boost)))
+fn clause(field: Field, word: &str) -> (Occur, Box<dyn TantivyQuery>) {
+    let query = TermQuery::new(Term::from_field_text(field, word), IndexRecordOption::WithFreqs);
+    (Occur::Should, Box::new(query))
 }
 
 fn assemble(mut rows: Vec<Row>) -> Result<Document, String> {

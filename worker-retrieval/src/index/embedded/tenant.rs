@@ -1,6 +1,6 @@
 //! One tenant's index: a tantivy directory, its single writer, and the state that searches see.
 
-use super::{Limits, analyzer, document, document::Document, schema::Fields, snapshot::Snapshot};
+use super::{Limits, analyzer::Script, document, document::Document, schema::Fields, snapshot::Snapshot};
 use crate::index::{Found, IndexError, NewDocument, Query};
 use protocol::DocumentId;
 use std::{
@@ -32,7 +32,9 @@ impl Tenant {
         let directory = MmapDirectory::open(path).map_err(|error| broken(error.to_string()))?;
         let index =
             Index::open_or_create(directory, fields.schema.clone()).map_err(|error| broken(error.to_string()))?;
-        index.tokenizers().register(analyzer::NAME, analyzer::analyzer());
+        for script in Script::ALL {
+            index.tokenizers().register(script.tokenizer(), script.analyzer());
+        }
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into();
         let reader: IndexReader = reader.map_err(|error| broken(error.to_string()))?;
         let snapshot = Snapshot::load(reader.searcher(), &fields, dimensions).map_err(broken)?;
