@@ -86,6 +86,7 @@ pub fn load(common: &Common, command: &Command) -> Result<Config, ConfigError> {
 
 fn problems(config: &Config, command: &Command) -> Vec<Problem> {
     let mut found = config.telemetry.problems();
+    found.extend(runtime::broker::problem("broker.url", &config.broker.url));
     found.extend(config.gateway.problems());
     found.extend(config.session.problems());
     found.extend(config.retrieval.problems());

@@ -31,11 +31,7 @@ pub struct Problem {
 impl Problem {
     /// A problem of `key`.
     pub fn new(key: &str, value: impl ToString, expected: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.to_string(),
-            expected: expected.into(),
-        }
+        Self { key: key.into(), value: value.to_string(), expected: expected.into() }
     }
 
     /// A problem unless `value` lies in `range`.
@@ -61,21 +57,16 @@ pub fn load<T: DeserializeOwned>(
     let mut layers = Figment::from(Toml::string(defaults));
     if let Some(file) = file {
         if !file.is_file() {
-            return Err(ConfigError(vec![Problem::new(
-                "--config",
-                file.display(),
-                "a readable TOML file",
-            )]));
+            return Err(ConfigError(vec![Problem::new("--config", file.display(), "a readable TOML file")]));
         }
         layers = layers.merge(Toml::file_exact(file));
     }
     layers = layers.merge(Env::prefixed(PREFIX).ignore(NOT_KEYS).split("__"));
     for (key, value) in flags {
+        let Ok(value) = value.parse::<Value>();
         layers = layers.merge(Serialized::default(key, value));
     }
-    layers
-        .extract()
-        .map_err(|errors| ConfigError(errors.into_iter().map(|error| problem(&layers, &error)).collect()))
+    layers.extract().map_err(|errors| ConfigError(errors.into_iter().map(|error| problem(&layers, &error)).collect()))
 }
 
 /// Reads one TOML file as `T`.
@@ -92,20 +83,13 @@ fn problem(layers: &Figment, error: &Error) -> Problem {
         }
         Kind::UnknownField(name, known) => {
             path.push(name.clone());
-            (
-                found(layers, &path),
-                format!("no such key; known here: {}", known.join(", ")),
-            )
+            (found(layers, &path), format!("no such key; known here: {}", known.join(", ")))
         }
         Kind::UnknownVariant(name, known) => (format!("{name:?}"), format!("one of {}", known.join(", "))),
         other => (found(layers, &path), other.to_string()),
     };
     let source = error.metadata.as_ref().map(source).unwrap_or_default();
-    Problem {
-        key: path.join("."),
-        value: format!("{value}{source}"),
-        expected,
-    }
+    Problem { key: path.join("."), value: format!("{value}{source}"), expected }
 }
 
 fn found(layers: &Figment, path: &[String]) -> String {
@@ -165,16 +149,8 @@ mod tests {
     fn an_error_names_the_key_the_value_and_what_was_expected() {
         let file = file("[gateway]\nworkers = \"many\"\n");
         let error = load::<Root>(DEFAULTS, Some(file.path()), &[]).unwrap_err().to_string();
-        assert!(
-            error.contains("gateway.workers") && error.contains("\"many\"") && error.contains("u16"),
-            "{error}"
-        );
-        let error = load::<Root>(DEFAULTS, None, &[("gateway.lisen", "x".into())])
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("gateway.lisen = \"x\"") && error.contains("listen, workers"),
-            "{error}"
-        );
+        assert!(error.contains("gateway.workers") && error.contains("\"many\"") && error.contains("u16"), "{error}");
+        let error = load::<Root>(DEFAULTS, None, &[("gateway.lisen", "x".into())]).unwrap_err().to_string();
+        assert!(error.contains("gateway.lisen = \"x\"") && error.contains("listen, workers"), "{error}");
     }
 }

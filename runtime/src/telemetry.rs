@@ -46,11 +46,16 @@ impl Config {
     /// What is wrong with the values.
     pub fn problems(&self) -> Vec<Problem> {
         let filter = EnvFilter::try_new(&self.log).err().map(|error| {
-            Problem::new("telemetry.log", format!("{:?}", self.log), format!("filter directives such as \"info\": {error}"))
+            Problem::new(
+                "telemetry.log",
+                format!("{:?}", self.log),
+                format!("filter directives such as \"info\": {error}"),
+            )
         });
         let url_like = self.otlp_endpoint.is_empty() || self.otlp_endpoint.starts_with("http");
-        let url = (!url_like)
-            .then(|| Problem::new("telemetry.otlp_endpoint", &self.otlp_endpoint, "a URL such as http://127.0.0.1:4318"));
+        let url = (!url_like).then(|| {
+            Problem::new("telemetry.otlp_endpoint", &self.otlp_endpoint, "a URL such as http://127.0.0.1:4318")
+        });
         filter.into_iter().chain(url).collect()
     }
 }

@@ -13,11 +13,11 @@ fn fails(system: &System, role: &str, args: &[&str]) -> String {
     for _ in 0..300 {
         if let Some(status) = frontdesk.process.exited() {
             assert!(!status.success());
-            return frontdesk.process.output();
+            return frontdesk.process.log();
         }
         std::thread::sleep(Duration::from_millis(100));
     }
-    panic!("still running after 30 s:\n{}", frontdesk.process.output());
+    panic!("still running after 30 s:\n{}", frontdesk.process.log());
 }
 
 #[test]
@@ -73,7 +73,7 @@ async fn a_broker_that_restarts_in_the_middle_of_turns_costs_only_time() {
     }
     cluster.rabbit.restart();
     let (seen, last) = events.finish(seen).await;
-    assert_eq!(last.name, "finished", "{:?}\n{}", last.data, gateway.process.output());
+    assert_eq!(last.name, "finished", "{:?}\n{}", last.data, gateway.process.log());
     assert_eq!(last.data["text"], seen.as_str());
     for word in &words {
         assert_eq!(seen.split_whitespace().filter(|seen| seen == word).count(), 1, "{word} once in {seen:?}");

@@ -7,7 +7,10 @@ use crate::{
 use fantoccini::{Client, ClientBuilder, Locator};
 use runtime::testing::{Process, free_port};
 use serde_json::json;
-use std::time::{Duration, Instant};
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
 use tempfile::TempDir;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -24,8 +27,8 @@ async fn the_demo_tenant_answers_with_citations_in_both_languages() {
 /// Waits until the demo's documents are in the index.
 async fn loaded(frontdesk: &Frontdesk) {
     let started = Instant::now();
-    while !frontdesk.process.output().contains("demo-key") {
-        assert!(started.elapsed() < Duration::from_secs(180), "not loaded:\n{}", frontdesk.process.output());
+    while !frontdesk.process.log().contains("demo-key") {
+        assert!(started.elapsed() < Duration::from_secs(180), "not loaded:\n{}", frontdesk.process.log());
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
@@ -35,7 +38,7 @@ async fn cited_answer(frontdesk: &Frontdesk, question: &str, words: &[&str]) {
     let session = customer.create().await;
     let events = customer.stream(&session, question).await;
     let (seen, last) = events.finish(String::new()).await;
-    assert_eq!(last.name, "finished", "{:?}\n{}", last.data, frontdesk.process.output());
+    assert_eq!(last.name, "finished", "{:?}\n{}", last.data, frontdesk.process.log());
     assert_eq!(last.data["text"], seen.as_str());
     assert!(words.iter().all(|word| seen.contains(word)), "{seen}");
     let citations = last.data["citations"].as_array().unwrap();
@@ -55,7 +58,7 @@ async fn in_the_browser(frontdesk: &Frontdesk) {
         let text = answer.text().await.unwrap_or_default();
         match answer.attr("data-state").await.unwrap_or_default().as_deref() {
             Some("done") => break,
-            Some("failed") => panic!("failed: {text}\n{}", frontdesk.process.output()),
+            Some("failed") => panic!("failed: {text}\n{}", frontdesk.process.log()),
             _ => lengths.push(text.len()),
         }
         assert!(started.elapsed() < Duration::from_secs(180), "no answer yet: {text}");
@@ -77,18 +80,19 @@ async fn find(browser: &Client, testid: &str) -> fantoccini::elements::Element {
 
 async fn browser() -> (Client, Process, TempDir) {
     let (port, profile) = (free_port(), TempDir::new().unwrap());
-    let driver = Process::spawn("chromedriver", &[&format!("--port={port}")]);
+    let mut command = Command::new("chromedriver");
+    let driver = Process::start("chromedriver", command.arg(format!("--port={port}")), &profile.path().join("driver.log"));
     let profile_flag = format!("--user-data-dir={}", profile.path().display());
     let mut flags = vec!["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
     flags.extend(["--disable-background-networking", "--disable-component-update", "--disable-sync", &profile_flag]);
     let capabilities = json!({ "goog:chromeOptions": { "args": flags } });
     let capabilities = capabilities.as_object().unwrap().clone();
     for _ in 0..100 {
-        let mut builder = ClientBuilder::native();
+        let mut builder = ClientBuilder::rustls().unwrap();
         if let Ok(client) = builder.capabilities(capabilities.clone()).connect(&format!("http://127.0.0.1:{port}")).await {
             return (client, driver, profile);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    panic!("chromedriver (package chromium-driver) does not start:\n{}", driver.output());
+    panic!("chromedriver (package chromium-driver) does not start:\n{}", driver.log());
 }

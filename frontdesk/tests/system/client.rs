@@ -1,6 +1,6 @@
 //! A customer: sessions, messages and their event streams.
 
-use crate::harness::KEY;
+use crate::harness::{KEY, http};
 use futures_util::StreamExt;
 use reqwest::{Client, Response};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ impl Customer {
     }
 
     pub fn with_key(url: &str, key: &'static str) -> Self {
-        Self { http: Client::new(), url: url.into(), key }
+        Self { http: http(), url: url.into(), key }
     }
 
     pub async fn create(&self) -> String {
@@ -66,7 +66,7 @@ impl Customer {
 
 /// A stream of server-sent events.
 pub struct Events {
-    response: futures_util::stream::BoxStream<'static, reqwest::Result<reqwest::bytes::Bytes>>,
+    response: futures_util::stream::BoxStream<'static, reqwest::Result<bytes::Bytes>>,
     buffer: Vec<u8>,
 }
 

@@ -1,7 +1,7 @@
 //! Starts `frontdesk` processes with a configuration of the test's own.
 
 use runtime::testing::{Process, free_port};
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, process::Command, time::Duration};
 use tempfile::TempDir;
 
 /// The key of tenant `acme`.
@@ -54,7 +54,8 @@ impl System {
         let mut all = vec![role, "--listen", &listen];
         all.extend(self.args.iter().map(String::as_str));
         all.extend(args);
-        let process = Process::spawn(binary(), &all);
+        let log = self.dir.path().join(format!("{role}-{port}.log"));
+        let process = Process::start(role, Command::new(binary()).args(&all).current_dir(root()), &log);
         Frontdesk { process, url: format!("http://{listen}"), port }
     }
 }
@@ -70,17 +71,23 @@ impl Frontdesk {
     /// Waits until `/readyz` says so.
     pub async fn ready(mut self) -> Self {
         for _ in 0..600 {
-            let answer = reqwest::get(format!("{}/readyz", self.url)).await;
+            let answer = http().get(format!("{}/readyz", self.url)).send().await;
             if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return self;
             }
             if let Some(status) = self.process.exited() {
-                panic!("ended with {status} before it was ready:\n{}", self.process.output());
+                panic!("ended with {status} before it was ready:\n{}", self.process.log());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        panic!("not ready after 60 s:\n{}", self.process.output());
+        panic!("not ready after 60 s:\n{}", self.process.log());
     }
+}
+
+/// An HTTP client; it has no TLS to configure, but insists on a provider.
+pub fn http() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
 }
 
 /// The binary under test.

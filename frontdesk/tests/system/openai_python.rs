@@ -14,6 +14,6 @@ async fn openai_python_streams_answers_fails_and_times_out() {
     let script = root().join("frontdesk/tests/system/openai_client.py");
     let output = Command::new(python).arg(script).args([&fast.url, &slow.url, KEY]).output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{out}{err}\n{}", fast.process.output());
+    assert!(output.status.success(), "{out}{err}\n{}", fast.process.log());
     assert!(out.contains("5 cases passed"), "{out}");
 }

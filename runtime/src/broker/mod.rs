@@ -11,6 +11,7 @@ mod memory;
 
 pub use delivery::{Delivery, Settle};
 
+use crate::config::Problem;
 use async_trait::async_trait;
 use bytes::Bytes;
 use protocol::topology::WorkQueue;
@@ -87,6 +88,12 @@ impl Consumer {
     pub async fn next(&mut self) -> Option<Delivery> {
         self.deliveries.recv().await
     }
+}
+
+/// What is wrong with a broker's `url`, before anything is connected; `key` is the configuration key that holds it.
+pub fn problem(key: &str, url: &str) -> Option<Problem> {
+    let known = ["memory:", "amqp://", "amqps://"].iter().any(|scheme| url.starts_with(scheme));
+    (!known).then(|| Problem::new(key, format!("{url:?}"), "memory: or amqp://user:password@host:port/vhost"))
 }
 
 /// Connects to the broker that `url` names: `memory:` or `amqp://…`/`amqps://…`.

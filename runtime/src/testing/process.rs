@@ -74,7 +74,7 @@ impl Process {
     pub fn wait_until(&mut self, what: &str, limit: Duration, mut ready: impl FnMut() -> bool) {
         let deadline = Instant::now() + limit;
         while !ready() {
-            let ended = self.child.try_wait().ok().flatten();
+            let ended = self.exited();
             let late = Instant::now() >= deadline;
             if ended.is_some() || late {
                 let fate =
@@ -83,6 +83,11 @@ impl Process {
             }
             sleep(POLL);
         }
+    }
+
+    /// How it ended; `None` while it runs.
+    pub fn exited(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
     }
 
     /// Waits until the process ends by itself.

@@ -93,6 +93,8 @@ pub async fn everything_goes_on_after_a_crash_of_the_broker() {
     // Sent at once: the gateway's reply queue may not exist again yet.
     worker.publish("replies.gateway", message("reply")).await.unwrap();
     assert_eq!(heard(&mut replies).await, "reply");
+    sleep(Duration::from_secs(5)).await;
+    eprintln!("LOG {}", server.log().split("Starting broker").last().unwrap());
     let again = next(&mut holder).await;
     assert_eq!((text(&again.body), again.attempt), ("held".into(), 1));
     old.ack().await.unwrap();
