@@ -80,7 +80,6 @@ fn line(content: &str, position: &csv::Position) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]

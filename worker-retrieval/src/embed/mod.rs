@@ -68,8 +68,12 @@ pub enum EmbedError {
 /// Loading and a first embedding happen here, so whatever is wrong with the model's files fails here.
 pub fn connect(choice: &str, models: &Path, threads: usize) -> Result<Arc<dyn Embedder>, EmbedError> {
     match choice.split_once(':') {
-        Some(("fastembed", name)) if !name.is_empty() => {
-            Ok(Arc::new(fastembed::FastEmbed::open(name, models, threads)?))
+        Some(("fastembed", names)) if !names.is_empty() => {
+            let open = |name| fastembed::FastEmbed::open(name, models, threads);
+            Ok(match names.split_once('+') {
+                Some((chinese, other)) => Arc::new(Bilingual::new(Box::new(open(chinese)?), Box::new(open(other)?))),
+                None => Arc::new(open(names)?),
+            })
         }
         Some(("hashing", "")) => {
             tracing::warn!("retrieval.embedder = hashing: finds words, not meanings; it is for tests only");

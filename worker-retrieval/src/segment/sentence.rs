@@ -51,13 +51,13 @@ fn is_end(text: &str, chars: &[(usize, char)], first: usize, next: usize) -> boo
     }
     let spaced = chars[next].1.is_whitespace();
     let follower = chars[next..].iter().map(|(_, c)| *c).find(|c| !c.is_whitespace());
-    let single_dot = chars[first].1 == '.' && !chars.get(first + 1).is_some_and(|(_, c)| *c == '.');
+    let single_dot = chars[first].1 == '.' && chars.get(first + 1).is_none_or(|(_, c)| *c != '.');
     if !spaced {
         // `3.5`, `example.com`, `?x=1`; but Chinese writers type ASCII marks without a space after them.
         return chars[first].1 != '.' && follower.is_some_and(is_han);
     }
     let lower_follows = follower.is_some_and(char::is_lowercase);
-    !lower_follows && !(single_dot && is_abbreviation(text, chars[first].0))
+    !(lower_follows || single_dot && is_abbreviation(text, chars[first].0))
 }
 
 /// Whether the dot at `dot` belongs to an abbreviation, an initial or a list number.

@@ -10,25 +10,54 @@ use std::{
 };
 use worker_retrieval::{
     Config, Dirs, Mode, Retrieval, embed,
-    eval::{evaluate, parse},
+    eval::{Report, evaluate, parse},
 };
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/demo");
 
-fn models() -> Option<PathBuf> {
+const CHINESE: &str = "bge-small-zh-v1.5";
+const ENGLISH: &str = "all-MiniLM-L6-v2";
+
+/// Where the models are; `None`, and a word about it, when one of `names` is not there.
+fn models(names: &[&str]) -> Option<PathBuf> {
     let directory = match std::env::var_os("FRONTDESK_MODELS_DIR") {
         Some(directory) => PathBuf::from(directory),
         None => Path::new(&std::env::var_os("HOME")?).join(".cache/frontdesk/models"),
     };
-    let found = directory.join("bge-small-zh-v1.5/model.onnx").exists();
-    if !found {
-        eprintln!("SKIPPED: no embedder in {}; `make models` fetches it", directory.display());
+    let missing = names.iter().find(|name| !directory.join(name).join("model.onnx").exists());
+    if let Some(name) = missing {
+        eprintln!("SKIPPED: no {name} in {}; `make models` fetches it", directory.display());
     }
-    found.then_some(directory)
+    missing.is_none().then_some(directory)
 }
 
-fn open(models: PathBuf, data: &Path) -> Retrieval {
-    Retrieval::open(&Config::default(), &Dirs { data: data.into(), models }, Arc::new(System)).unwrap()
+/// A retrieval with `embedder` that knows the demo tenant's documents.
+fn demo(embedder: &str, models: PathBuf, data: &Path) -> Retrieval {
+    let config = Config { embedder: embedder.into(), ..Config::default() };
+    let retrieval = Retrieval::open(&config, &Dirs { data: data.into(), models }, Arc::new(System)).unwrap();
+    let started = Instant::now();
+    let mut passages = 0;
+    for (name, format, content) in documents() {
+        let job = KnowledgeJob::Put { name, format, content };
+        let Event::Ingested(report) = retrieval.apply(&tenant("demo"), job).unwrap() else { panic!("no report") };
+        assert_eq!(report.warnings, Vec::<String>::new());
+        passages += report.document.passages;
+    }
+    println!("{embedder}: {passages} passages in {:.1} s", started.elapsed().as_secs_f32());
+    retrieval
+}
+
+/// What is measured on the demo tenant's questions, printed for every way to rank; the fused one is returned.
+fn measured(retrieval: &Retrieval) -> Report {
+    let cases = parse(&std::fs::read_to_string(format!("{DEMO}/questions.jsonl")).unwrap()).unwrap();
+    let reports = [Mode::Bm25, Mode::Vectors, Mode::Hybrid].map(|mode| {
+        let report = evaluate(retrieval, &tenant("demo"), &cases, mode).unwrap();
+        println!("{report}");
+        report
+    });
+    let [_, _, hybrid] = reports;
+    println!("not first: {:?}", hybrid.missed);
+    hybrid
 }
 
 #[test]
@@ -40,7 +69,7 @@ fn a_missing_model_or_library_is_named_with_the_command_that_fetches_it() {
 
 #[test]
 fn meaning_brings_texts_together_and_neighbours_do_not_change_a_vector() {
-    let Some(models) = models() else { return };
+    let Some(models) = models(&[CHINESE]) else { return };
     let embedder = embed::connect("fastembed:bge-small-zh-v1.5", &models, 0).unwrap();
     let texts = ["如何重置密码？", "忘记了登录口令怎么办", "满 99 元包邮，两天送达"];
     let vectors = embedder.embed_passages(&texts).unwrap();
@@ -53,36 +82,30 @@ fn meaning_brings_texts_together_and_neighbours_do_not_change_a_vector() {
 }
 
 #[test]
-fn the_demo_tenants_questions_find_their_answers() {
-    let Some(models) = models() else { return };
+fn the_demo_tenants_chinese_questions_find_their_answers() {
+    let Some(models) = models(&[CHINESE]) else { return };
     let data = tempfile::tempdir().unwrap();
-    let retrieval = open(models, data.path());
-    let demo = tenant("demo");
-    let started = Instant::now();
-    let mut passages = 0;
-    for (name, format, content) in documents() {
-        let Event::Ingested(report) = retrieval.apply(&demo, KnowledgeJob::Put { name, format, content }).unwrap()
-        else {
-            panic!("no report")
-        };
-        assert_eq!(report.warnings, Vec::<String>::new());
-        passages += report.document.passages;
-    }
-    println!("{passages} passages in {:.1} s", started.elapsed().as_secs_f32());
-    let cases = parse(&std::fs::read_to_string(format!("{DEMO}/questions.jsonl")).unwrap()).unwrap();
-    for mode in [Mode::Bm25, Mode::Vectors, Mode::Hybrid] {
-        let report = evaluate(&retrieval, &demo, &cases, mode).unwrap();
-        println!("{report}");
-        if mode == Mode::Hybrid {
-            // What this embedder reached when it was chosen, less a little for a change of the questions.
-            let chinese = report.languages["zh"];
-            assert!(chinese.hit_at_5 >= 0.9 && chinese.mrr_at_10 >= 0.8, "{report}");
-            assert!(report.overall.hit_at_5 >= 0.75 && report.overall.mrr_at_10 >= 0.6, "{report}");
-        }
-    }
+    let retrieval = demo(&format!("fastembed:{CHINESE}"), models, data.path());
+    // A little less than this model reaches, so that a question more may be hard.
+    let chinese = measured(&retrieval).languages["zh"];
+    assert!(chinese.hit_at_1 >= 0.9 && chinese.hit_at_5 >= 0.95, "{chinese:?}");
+    find_the_curated_answer(&retrieval);
+}
+
+#[test]
+fn with_a_model_per_language_both_find_their_answers() {
+    let Some(models) = models(&[CHINESE, ENGLISH]) else { return };
+    let data = tempfile::tempdir().unwrap();
+    let retrieval = demo(&format!("fastembed:{CHINESE}+{ENGLISH}"), models, data.path());
+    let report = measured(&retrieval);
+    assert!(report.languages["zh"].hit_at_1 >= 0.9 && report.languages["en"].hit_at_5 >= 0.85, "{report}");
+    find_the_curated_answer(&retrieval);
+}
+
+fn find_the_curated_answer(retrieval: &Retrieval) {
     for (query, lang) in [("如何重置密码?", Lang::zh()), ("How do I reset my password?", Lang::en())] {
         let job = RetrievalJob { query: query.into(), lang, top_k: 5 };
-        let faq = retrieval.search(&demo, &job).unwrap().faq.unwrap();
+        let faq = retrieval.search(&tenant("demo"), &job).unwrap().faq.unwrap();
         assert_eq!(faq.question, query);
         assert!(faq.score > 0.99, "{}", faq.score);
     }
