@@ -15,7 +15,7 @@ pub struct Config {
     pub embedder: String,
     /// Threads of one embedding; 0: one per core.
     pub threads: usize,
-    /// Texts embedded between two looks at the deadline and at other work.
+    /// Passages embedded between two looks at the job's deadline.
     pub batch: usize,
     /// Longest passage, in the embedder's tokens.
     pub chunk_tokens: usize,

@@ -92,15 +92,28 @@ fn unreadable(message: impl Into<String>) -> Failure {
     Failure::new(ErrorCode::UnreadableDocument, message)
 }
 
+/// A text could not be embedded.
+pub fn failed(error: EmbedError) -> Failure {
+    tracing::error!(%error, "embedding failed");
+    Failure::new(ErrorCode::Internal, "the text could not be embedded")
+}
+
 impl Draft {
-    /// Embeds the passages, `batch` at a time.
-    pub fn embed(self, embedder: &dyn Embedder, batch: usize) -> Result<NewDocument, EmbedError> {
+    /// Embeds the passages, `batch` at a time; `go_on` is asked before each batch.
+    pub fn embed(
+        self,
+        embedder: &dyn Embedder,
+        batch: usize,
+        go_on: impl Fn() -> Result<(), Failure>,
+    ) -> Result<NewDocument, Failure> {
         let mut passages = Vec::with_capacity(self.chunks.len());
         for chunks in self.chunks.chunks(batch.max(1)) {
+            go_on()?;
             let both: Vec<String> = chunks.iter().map(|chunk| format!("{}\n{}", chunk.title, chunk.text)).collect();
-            let vectors = embedder.embed_passages(&both.iter().map(String::as_str).collect::<Vec<_>>())?;
+            let vectors = embedder.embed_passages(&both.iter().map(String::as_str).collect::<Vec<_>>());
+            let vectors = vectors.map_err(failed)?;
             let titles: Vec<&str> = chunks.iter().map(|chunk| chunk.title.as_str()).collect();
-            let questions = if self.curated { embedder.embed_passages(&titles)? } else { Vec::new() };
+            let questions = if self.curated { embedder.embed_passages(&titles).map_err(failed)? } else { Vec::new() };
             let mut questions = questions.into_iter();
             passages.extend(chunks.iter().zip(vectors).map(|(chunk, vector)| {
                 let Chunk { title, text } = chunk.clone();

@@ -9,7 +9,8 @@ use crate::{
 };
 use metrics::{counter, gauge, histogram};
 use protocol::{
-    DocumentInfo, DocumentReport, ErrorCode, Event, Failure, KnowledgeJob, Passage, RetrievalJob, Retrieved, TenantId,
+    DocumentFormat, DocumentInfo, DocumentReport, ErrorCode, Event, Failure, KnowledgeJob, Passage, RetrievalJob,
+    Retrieved, TenantId, Timestamp,
 };
 use runtime::{Clock, config::Problem, metric};
 use std::{collections::HashMap, sync::Arc};
@@ -86,17 +87,27 @@ impl Retrieval {
         if text.is_empty() {
             return Err(Failure::invalid("query", "the question is empty"));
         }
-        let vectors = self.timed("embed", || self.embedder.embed_queries(&[text])).map_err(embedding)?;
+        let vectors = self.timed("embed", || self.embedder.embed_queries(&[text])).map_err(ingest::failed)?;
         let vector = vectors.first().map(Vec::as_slice).unwrap_or_default();
         let query = Query { text, vector, candidates: top.max(CANDIDATES) };
         self.timed("search", || self.index.search(tenant, query)).map_err(|error| indexing(tenant, error))
     }
 
-    /// Does a job on the tenant's documents.
+    /// Does a job on the tenant's documents, however long it takes.
     pub fn apply(&self, tenant: &TenantId, job: KnowledgeJob) -> Result<Event, Failure> {
+        self.apply_before(tenant, Timestamp(u64::MAX), job)
+    }
+
+    /// Does a job on the tenant's documents; one that is not done at `deadline` changes nothing.
+    pub(crate) fn apply_before(
+        &self,
+        tenant: &TenantId,
+        deadline: Timestamp,
+        job: KnowledgeJob,
+    ) -> Result<Event, Failure> {
         match job {
             KnowledgeJob::Put { name, format, content } => {
-                let report = self.put(tenant, &name, format, &content);
+                let report = self.put(tenant, deadline, &name, format, &content);
                 let result = if report.is_ok() { "ok" } else { "failed" };
                 counter!(metric::INGESTED, "result" => result).increment(1);
                 report.map(Event::Ingested)
@@ -114,17 +125,23 @@ impl Retrieval {
     fn put(
         &self,
         tenant: &TenantId,
+        deadline: Timestamp,
         name: &str,
-        format: protocol::DocumentFormat,
+        format: DocumentFormat,
         content: &str,
     ) -> Result<DocumentReport, Failure> {
         let mut draft = ingest::read(&self.config, &*self.embedder, name, format, content)?;
         let warnings = std::mem::take(&mut draft.warnings);
-        let document = draft.embed(&*self.embedder, self.config.batch).map_err(embedding)?;
+        let document = draft.embed(&*self.embedder, self.config.batch, || self.check(deadline))?;
         let info = document.info.clone();
         let replaced = self.index.put(tenant, document).map_err(|error| indexing(tenant, error))?;
         self.count_passages(tenant)?;
         Ok(DocumentReport { document: info, replaced, warnings })
+    }
+
+    fn check(&self, deadline: Timestamp) -> Result<(), Failure> {
+        let late = || Failure::new(ErrorCode::DeadlineExceeded, "the document was not embedded in time; split it");
+        if deadline.ms_from(self.clock.now()) == 0 { Err(late()) } else { Ok(()) }
     }
 
     /// The tenant's documents by id.
@@ -165,11 +182,6 @@ fn fused(found: Found) -> Vec<Passage> {
     let mut passages: HashMap<_, _> = both.map(|passage| (key(&passage), passage)).collect();
     let ranked = fuse::reciprocal_rank(&rankings).into_iter();
     ranked.filter_map(|(key, score)| Some(Passage { score, ..passages.remove(&key)? })).collect()
-}
-
-fn embedding(error: EmbedError) -> Failure {
-    tracing::error!(%error, "embedding failed");
-    Failure::new(ErrorCode::Internal, "the text could not be embedded")
 }
 
 fn indexing(tenant: &TenantId, error: IndexError) -> Failure {

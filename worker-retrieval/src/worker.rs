@@ -25,7 +25,7 @@ impl Retrieval {
         let searches = u16::try_from(self.config.concurrency).unwrap_or(u16::MAX);
         let mut retrieval = context.broker.consume(topology::RETRIEVAL, searches).await?;
         let mut ingest = context.broker.consume(topology::INGEST, INGEST_PREFETCH).await?;
-        context.health.ready("retrieval");
+        context.health.ready("worker-retrieval");
         let mut crew = Crew {
             lanes: Lanes::new(self.config.ingest_concurrency),
             tasks: JoinSet::new(),
@@ -33,7 +33,7 @@ impl Retrieval {
             context: context.clone(),
         };
         let result = crew.work(&mut retrieval, &mut ingest).await;
-        context.health.unready("retrieval", "stopping");
+        context.health.unready("worker-retrieval", "stopping");
         crew.drain().await;
         // Only now do the jobs that are not done go back, and to no consumer of this worker.
         drop((retrieval, ingest, crew));
@@ -51,9 +51,9 @@ struct Crew {
 impl Crew {
     async fn work(&mut self, retrieval: &mut Consumer, ingest: &mut Consumer) -> Result<(), BrokerError> {
         let stop = self.context.stop.clone();
-        loop {
+        while !stop.is_cancelled() {
             let delivery: Option<Intake> = tokio::select! {
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => break,
                 Some(done) = self.tasks.join_next() => {
                     self.ended(done);
                     continue;
@@ -67,13 +67,14 @@ impl Crew {
                 None => return Err(BrokerError::Unavailable("the broker has shut down".into())),
             }
         }
+        Ok(())
     }
 
     async fn search(&mut self, delivery: Delivery) {
         let Some(job) = Job::<RetrievalJob>::read(delivery, topology::RETRIEVAL.name).await else { return };
         let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
         self.tasks.spawn(async move {
-            let work = move |tenant: &TenantId, body: RetrievalJob| {
+            let work = move |tenant: &TenantId, _, body: RetrievalJob| {
                 retrieval.search(tenant, &body).map(protocol::Event::Retrieved)
             };
             job.perform(&context, work).await;
@@ -92,7 +93,8 @@ impl Crew {
             let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
             let tenant = job.tenant().clone();
             self.tasks.spawn(async move {
-                job.perform(&context, move |tenant, body| retrieval.apply(tenant, body)).await;
+                let work = move |tenant: &TenantId, deadline, body| retrieval.apply_before(tenant, deadline, body);
+                job.perform(&context, work).await;
                 Some(tenant)
             });
         }

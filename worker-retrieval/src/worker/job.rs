@@ -1,7 +1,7 @@
 //! One job from its delivery to its settlement.
 
 use bytes::Bytes;
-use protocol::{Envelope, ErrorCode, Event, Failure, Reply, TenantId};
+use protocol::{Envelope, ErrorCode, Event, Failure, Reply, TenantId, Timestamp, topology};
 use runtime::{BrokerError, Context, Delivery, Message, metric, telemetry};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -46,14 +46,15 @@ impl<B: DeserializeOwned + Send + 'static> Job<B> {
     /// Does `work` on a blocking thread, publishes its answer and settles the delivery, in this order.
     pub async fn perform<W>(self, context: &Context, work: W)
     where
-        W: FnOnce(&TenantId, B) -> Result<Event, Failure> + Send + 'static,
+        W: FnOnce(&TenantId, Timestamp, B) -> Result<Event, Failure> + Send + 'static,
     {
         let Self { envelope, delivery, queue } = self;
         let Envelope { tenant, job, reply_to, deadline, published, traceparent, body, .. } = envelope;
         let now = context.clock.now();
         let waited_ms = now.ms_from(published);
+        let name = if queue == topology::INGEST.name { "ingest" } else { "retrieval" };
         let span = tracing::info_span!(
-            "retrieval", otel.kind = "consumer", gen_ai.operation.name = "retrieval",
+            "retrieval", otel.name = name, otel.kind = "consumer", gen_ai.operation.name = name,
             messaging.destination.name = queue, %tenant, %job, attempt = delivery.attempt, queue_wait_ms = waited_ms,
         );
         telemetry::continue_from(&span, traceparent.as_deref());
@@ -61,7 +62,7 @@ impl<B: DeserializeOwned + Send + 'static> Job<B> {
             failed(ErrorCode::DeadlineExceeded, "the job waited past its deadline")
         } else {
             let inner = span.clone();
-            let result = tokio::task::spawn_blocking(move || inner.in_scope(|| work(&tenant, body))).await;
+            let result = tokio::task::spawn_blocking(move || inner.in_scope(|| work(&tenant, deadline, body))).await;
             match result {
                 Ok(outcome) => outcome.unwrap_or_else(Event::Failed),
                 Err(_) => failed(ErrorCode::Internal, "the work ended by a defect; see the worker's log"),

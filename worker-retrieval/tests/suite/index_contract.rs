@@ -197,3 +197,34 @@ fn a_damaged_tenant_is_an_error_and_no_other_is_harmed() {
     assert!(matches!(error, IndexError::Broken { .. }), "{error}");
     index.put(&tenant("u"), document("a", false, &[("x", "y")])).unwrap();
 }
+
+#[test]
+fn a_tenant_whose_making_was_cut_short_starts_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(directory.path().join("tenants/t")).unwrap();
+    std::fs::write(directory.path().join("tenants/t/.managed.json"), b"[]").unwrap();
+    std::fs::write(directory.path().join("meta.json.new"), b"{\"for").unwrap();
+    let index = open(directory.path());
+    assert_eq!(search(&index, "t", "word"), Found::default());
+    index.put(&tenant("t"), document("a", false, &[("x", "word")])).unwrap();
+    assert_eq!(texts(&search(&index, "t", "word").by_text), ["word"]);
+}
+
+#[test]
+fn a_search_sees_a_whole_document_or_none_of_it_while_it_is_replaced() {
+    let directory = tempfile::tempdir().unwrap();
+    let index = open(directory.path());
+    let version = |n: usize| document("a", false, &[("x", ["even", "odd"][n % 2]); 4]);
+    index.put(&tenant("t"), version(0)).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| (1..12).for_each(|n| assert!(index.put(&tenant("t"), version(n)).unwrap())));
+        let mut searches = 0;
+        while !writer.is_finished() || searches == 0 {
+            let found = search(&index, "t", "even odd");
+            let (by_text, by_vector) = (texts(&found.by_text), texts(&found.by_vector));
+            assert_eq!((by_text.len(), &by_text), (4, &by_vector));
+            assert!(by_text.iter().all(|text| *text == by_text[0]));
+            searches += 1;
+        }
+    });
+}

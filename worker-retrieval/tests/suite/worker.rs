@@ -169,6 +169,33 @@ async fn bad_requests_and_late_ones_fail_by_name() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn stopping_hands_back_what_was_not_begun() {
+    let bench = Bench::new().await;
+    bench.stop.cancel();
+    timeout(Duration::from_secs(20), bench.worker).await.unwrap().unwrap().unwrap();
+    for round in 0..5 {
+        let envelope = serde_json::json!({
+            "v": 1, "tenant": "t", "job": format!("j{round}"), "reply_to": reply_to(), "deadline": 5_000,
+            "published": 900, "body": put("a.md", "text"),
+        });
+        let message = Message { body: envelope.to_string().into(), ttl: None };
+        bench.broker.publish("q.ingest", message).await.unwrap();
+    }
+    let data = tempfile::tempdir().unwrap();
+    let stop = CancellationToken::new();
+    stop.cancel();
+    let context = Context {
+        broker: bench.broker.clone(),
+        clock: Arc::new(bench.clock.clone()),
+        random: Arc::new(Counting::default()),
+        health: Health::default(),
+        stop,
+    };
+    timeout(Duration::from_secs(20), Arc::new(hashing(data.path())).run(context)).await.unwrap().unwrap();
+    assert_eq!(bench.broker.depth("q.ingest").await.unwrap(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_left_costs_nothing() {
     let mut bench = Bench::new().await;
     bench.send_to("replies.gone", "q.retrieval", "j1", ask("x")).await;
