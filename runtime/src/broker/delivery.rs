@@ -15,7 +15,8 @@ pub trait Settle: Send + Sync {
     async fn dead_letter(self: Box<Self>) -> Result<(), BrokerError>;
 }
 
-/// One delivery of a job. Unsettled ones return to their queue when their consumer or connection ends.
+/// One delivery of a job. An unsettled one returns to its queue, as the next attempt, when it is dropped or when its
+/// consumer or connection ends; from then on settling it has no effect and is no error.
 pub struct Delivery {
     /// The serialized envelope.
     pub body: Bytes,

@@ -48,6 +48,9 @@ pub enum BrokerError {
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
     /// Publishes to a work or reply queue and returns once the broker has taken responsibility for the message.
+    ///
+    /// While a remote broker is away the message is kept and sent again, for at most the patience given to [`connect`].
+    /// After [`BrokerError::Unavailable`] it may still arrive, and after an outage it may arrive twice.
     async fn publish(&self, queue: &str, message: Message) -> Result<(), BrokerError>;
 
     /// Sends `body` to every current subscriber of `exchange`; none is not an error.

@@ -13,3 +13,6 @@ pub use port::{free_port, is_open};
 pub use process::Process;
 pub use rabbitmq::{QueueDepth, RabbitMq};
 pub use redis::Redis;
+
+#[cfg(test)]
+mod tests;

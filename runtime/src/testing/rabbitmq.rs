@@ -79,6 +79,11 @@ impl RabbitMq {
         self.ports.amqp
     }
 
+    #[cfg(test)]
+    pub(super) fn mapper_port(&self) -> u16 {
+        self.ports.mapper
+    }
+
     /// Stops the node in good order; its data stay.
     pub fn stop(&mut self) {
         if let Some(mut server) = self.server.take() {

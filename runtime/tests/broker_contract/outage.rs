@@ -86,15 +86,14 @@ pub async fn everything_goes_on_after_a_crash_of_the_broker() {
     let mut holder = worker.consume(held, 1).await.unwrap();
     broker.publish(held.name, message("held")).await.unwrap();
     let old = next(&mut holder).await;
-    sleep(Duration::from_millis(500)).await;
+    // RabbitMQ 3.10 forgets a queue, with what was confirmed, when it crashes in the first half second of that queue.
+    sleep(Duration::from_secs(2)).await;
 
     crash_and_come_back(&mut server, &hasty).await;
 
     // Sent at once: the gateway's reply queue may not exist again yet.
     worker.publish("replies.gateway", message("reply")).await.unwrap();
     assert_eq!(heard(&mut replies).await, "reply");
-    sleep(Duration::from_secs(5)).await;
-    eprintln!("LOG {}", server.log().split("Starting broker").last().unwrap());
     let again = next(&mut holder).await;
     assert_eq!((text(&again.body), again.attempt), ("held".into(), 1));
     old.ack().await.unwrap();

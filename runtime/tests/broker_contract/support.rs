@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::{Instant, sleep, timeout};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter};
 
 /// A broker under test.
 pub struct Backend {
@@ -50,7 +50,8 @@ impl Backend {
 
 /// Shows logs when `RUST_LOG` asks for them.
 pub fn show_logs() {
-    let subscriber = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env());
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).from_env_lossy();
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter);
     // Another test may have installed it.
     let _ = subscriber.with_writer(std::io::stderr).try_init();
 }

@@ -8,8 +8,10 @@ use tokio::time::timeout;
 
 /// A broken connection is noticed within about twice this time, unless the URL says `?heartbeat=`.
 const HEARTBEAT_SECONDS: u16 = 10;
-/// For a connection and its handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+const CONNECT_MILLISECONDS: u64 = 10_000;
+/// For the handshake and the topology. Long, because lapin's thread of an abandoned handshake lives on as long as the
+/// other side keeps the connection.
+const HANDSHAKE: Duration = Duration::from_secs(60);
 
 /// A broker's address; shown without its password.
 pub(super) struct Address(AMQPUri);
@@ -28,7 +30,7 @@ impl Address {
         };
         let mut uri: AMQPUri = url.parse().map_err(|_| malformed())?;
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
-        uri.query.connection_timeout.get_or_insert(u64::try_from(HANDSHAKE.as_millis()).unwrap_or(u64::MAX));
+        uri.query.connection_timeout.get_or_insert(CONNECT_MILLISECONDS);
         Ok(Self(uri))
     }
 

@@ -17,6 +17,9 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// The longest pause between two attempts.
+pub(super) const LONGEST: Duration = Duration::from_secs(2);
+
 /// Pauses that double up to a bound.
 pub(super) struct Backoff(Duration);
 
@@ -27,7 +30,7 @@ impl Backoff {
 
     pub async fn pause(&mut self) {
         sleep(self.0).await;
-        self.0 = (self.0 * 2).min(Duration::from_secs(5));
+        self.0 = (self.0 * 2).min(LONGEST);
     }
 }
 

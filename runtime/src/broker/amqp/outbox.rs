@@ -26,9 +26,9 @@ use tokio::{
 
 /// Publications that are not confirmed yet; one more waits outside.
 const UNCONFIRMED: usize = 4096;
-/// After a reconnect, readers need this long at most to declare their queues again; until then a message without a
-/// queue is tried again.
-const GRACE: Duration = Duration::from_secs(5);
+/// After a crash of the broker, its users come back within a few of [`LONGEST`](super::link::LONGEST) of each other. Until
+/// then a message without a queue is tried again, for its reader may be about to declare it.
+const GRACE: Duration = Duration::from_secs(8);
 const RETRY: Duration = Duration::from_millis(200);
 const PERSISTENT: u8 = 2;
 

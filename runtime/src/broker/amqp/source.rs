@@ -14,8 +14,11 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 use protocol::topology::WorkQueue;
-use std::{future::Future, sync::Arc};
-use tokio::time::Instant;
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::time::{Instant, timeout_at};
+
+/// A queue that has no leader does not answer; after this time it is asked again.
+const SETUP: Duration = Duration::from_secs(30);
 
 /// What is taken from the broker.
 pub(super) enum Kind {
@@ -57,7 +60,7 @@ impl Source {
         let mut backoff = Backoff::new();
         loop {
             let live = self.link.live_before(deadline).await?;
-            match live.during(self.open(live.clone())).await {
+            match self.open_before(deadline, live).await {
                 Err(BrokerError::Unavailable(_)) if Instant::now() < deadline => backoff.pause().await,
                 result => return result,
             }
@@ -68,7 +71,7 @@ impl Source {
         let mut backoff = Backoff::new();
         loop {
             let live = self.link.live().await?;
-            match live.during(self.open(live.clone())).await {
+            match self.open_before(Instant::now() + SETUP, live).await {
                 Ok(open) => return Some(open),
                 Err(BrokerError::Misconfigured(why)) => tracing::error!(why, "cannot take messages"),
                 Err(error) => tracing::debug!(%error, "cannot take messages yet"),
@@ -92,6 +95,12 @@ impl Source {
             let Some(next) = next else { return };
             open = next;
         }
+    }
+
+    async fn open_before(&self, deadline: Instant, live: Arc<Live>) -> Result<Open, BrokerError> {
+        let opening = live.during(self.open(live.clone()));
+        let silent = || Err(BrokerError::Unavailable("the broker does not answer".into()));
+        timeout_at(deadline, opening).await.unwrap_or_else(|_| silent())
     }
 
     async fn open(&self, live: Arc<Live>) -> Result<Open, BrokerError> {
