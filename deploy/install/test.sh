@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need: servers, a browser, an OpenAI client, cargo-deny and the small models.
+# Installs what the tests need: servers, a browser, an OpenAI client, cargo-deny and the models.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 "$here/build.sh"
@@ -34,4 +34,4 @@ if [[ $("$deny" --version 2>/dev/null) != "cargo-deny $CARGO_DENY" ]]; then
     quietly cargo install --quiet --locked --root "$cache/tools" "cargo-deny@$CARGO_DENY"
 fi
 
-python3 "$root/deploy/models/fetch.py" smollm2-135m bge-small-zh-v1.5 onnxruntime
+python3 "$root/deploy/models/fetch.py" qwen2.5-coder-1.5b smollm2-135m bge-small-zh-v1.5 all-minilm-l6-v2 onnxruntime

@@ -24,7 +24,12 @@ pub fn run(config: &Config, folder: &Path) -> anyhow::Result<()> {
         let job = KnowledgeJob::Put { name: document.name.clone(), format: document.format, content };
         retrieval.apply(&tenant, job).with_context(|| document.name.clone())?;
     }
-    println!("{} documents ingested in {:.1} s, {} questions\n", documents.len(), started.elapsed().as_secs_f64(), cases.len());
+    println!(
+        "{} documents ingested in {:.1} s, {} questions\n",
+        documents.len(),
+        started.elapsed().as_secs_f64(),
+        cases.len()
+    );
     for mode in [Mode::Bm25, Mode::Vectors, Mode::Hybrid] {
         println!("{}", eval::evaluate(&retrieval, &tenant, &cases, mode)?);
     }

@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 type Roles = JoinSet<anyhow::Result<()>>;
 
 /// Everything in one process. At the end the gateway finishes its turns before the workers stop.
-pub async fn all(config: Config, demo: Option<PathBuf>) -> anyhow::Result<()> {
+pub async fn all(mut config: Config, demo: Option<PathBuf>) -> anyhow::Result<()> {
+    if config.gateway.model.is_empty() {
+        config.gateway.model = config.inference.model_name()?;
+    }
     let (listener, outer) = (bind(&config)?, connect(&config).await?);
     let workers = Context { stop: CancellationToken::new(), ..outer.clone() };
     let mut roles = Roles::new();
@@ -107,15 +110,24 @@ async fn serve(
     context: Context,
 ) -> anyhow::Result<()> {
     let grace = Duration::from_millis(config.gateway.drain_ms);
-    let served = gateway::run(config.gateway.clone(), listener, registry.clone(), gateway::Tenants::new(config.callers()), metrics()?, context).await;
+    let served = gateway::run(
+        config.gateway.clone(),
+        listener,
+        registry.clone(),
+        gateway::Tenants::new(config.callers()),
+        metrics()?,
+        context,
+    )
+    .await;
     registry.drain(grace).await;
     served.context("serving HTTP")
 }
 
 fn bind(config: &Config) -> anyhow::Result<TcpListener> {
     let address = config.gateway.listen;
-    let listener = TcpListener::bind(address)
-        .with_context(|| format!("gateway.listen = {address}: cannot be bound; free the port or choose another with --listen"))?;
+    let listener = TcpListener::bind(address).with_context(|| {
+        format!("gateway.listen = {address}: cannot be bound; free the port or choose another with --listen")
+    })?;
     tracing::info!(address = %listener.local_addr()?, "listening");
     Ok(listener)
 }

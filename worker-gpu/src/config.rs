@@ -1,5 +1,6 @@
 //! Section `[inference]`.
 
+use crate::open::Choice;
 use runtime::config::Problem;
 use serde::Deserialize;
 use std::fmt;
@@ -49,6 +50,15 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The engine's own name of its model, as [`crate::Engine::model`] will tell it.
+    pub fn model_name(&self) -> Result<String, Problem> {
+        Ok(match Choice::parse(&self.engine)? {
+            Choice::Candle { file } => crate::candle::model_name(file.as_ref()),
+            Choice::Openai { model, .. } => model,
+            Choice::Echo { .. } => "echo".into(),
+        })
+    }
+
     /// What is wrong with the values.
     pub fn problems(&self) -> Vec<Problem> {
         let range = Problem::out_of_range::<usize>;
@@ -62,7 +72,7 @@ impl Config {
             Problem::out_of_range("inference.drain_ms", self.drain_ms, 0, 600_000),
             Problem::out_of_range("inference.openai_silence_ms", self.openai_silence_ms, 100, 600_000),
         ];
-        let engine = crate::open::Choice::parse(&self.engine).err();
+        let engine = Choice::parse(&self.engine).err();
         engine.into_iter().chain(ranges.into_iter().flatten()).collect()
     }
 }

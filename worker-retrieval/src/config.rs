@@ -50,7 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             index: "embedded:".into(),
-            embedder: "fastembed:bge-small-zh-v1.5".into(),
+            embedder: "fastembed:bge-small-zh-v1.5+all-MiniLM-L6-v2".into(),
             threads: 0,
             batch: 16,
             chunk_tokens: 220,

@@ -9,7 +9,11 @@ use runtime::testing::free_port;
 use std::{net::TcpListener, time::Duration};
 
 fn fails(system: &System, role: &str, args: &[&str]) -> String {
-    let mut frontdesk = system.start(role, args);
+    fails_on(free_port(), system, role, args)
+}
+
+fn fails_on(port: u16, system: &System, role: &str, args: &[&str]) -> String {
+    let mut frontdesk = system.start_on(port, role, args);
     for _ in 0..300 {
         if let Some(status) = frontdesk.process.exited() {
             assert!(!status.success());
@@ -23,9 +27,9 @@ fn fails(system: &System, role: &str, args: &[&str]) -> String {
 #[test]
 fn a_taken_port_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let error = fails(&System::new(ECHO), "all", &["--set", &format!("gateway.listen={address}")]);
-    assert!(error.contains("gateway.listen") || error.contains(&address), "{error}");
+    let address = taken.local_addr().unwrap();
+    let error = fails_on(address.port(), &System::new(ECHO), "all", &[]);
+    assert!(error.contains("gateway.listen") && error.contains(&address.to_string()), "{error}");
 }
 
 #[test]
@@ -37,7 +41,11 @@ fn a_missing_or_altered_model_is_named_with_the_fix() {
     let error = fails(&system, "all", &["--set", &setting]);
     assert!(error.contains("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf") && error.contains("make models"), "{error}");
 
-    std::fs::write(models.join("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf"), b"GGUF, but not this one").unwrap();
+    let altered = std::fs::File::create(models.join("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf")).unwrap();
+    let error = fails(&system, "all", &["--set", &setting]);
+    assert!(error.contains("1117320768") && error.contains("make models"), "the expected size: {error}");
+
+    altered.set_len(1_117_320_768).unwrap();
     let error = fails(&system, "all", &["--set", &setting]);
     assert!(error.contains("cc324af070c2") && error.contains("make models"), "the expected hash: {error}");
 }
@@ -60,7 +68,8 @@ fn a_broker_that_is_down_at_start_is_named() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_restarts_in_the_middle_of_turns_costs_only_time() {
-    let mut cluster = Cluster::start(&["--set", "inference.engine=echo:?delay_ms=20", "--set", "retrieval.embedder=hashing:"]);
+    let mut cluster =
+        Cluster::start(&["--set", "inference.engine=echo:?delay_ms=20", "--set", "retrieval.embedder=hashing:"]);
     let (_gpu, _retrieval) = (cluster.role("worker-gpu", &[]).await, cluster.role("worker-retrieval", &[]).await);
     let gateway = cluster.role("gateway", &[]).await;
     let customer = Customer::new(&gateway.url);
@@ -84,7 +93,8 @@ async fn a_broker_that_restarts_in_the_middle_of_turns_costs_only_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_requests_are_answered_with_what_to_mend() {
-    let gateway = System::new(ECHO).start("all", &["--demo", root().join("deploy/demo").to_str().unwrap()]).ready().await;
+    let gateway =
+        System::new(ECHO).start("all", &["--demo", root().join("deploy/demo").to_str().unwrap()]).ready().await;
     let customer = Customer::new(&gateway.url);
     let session = customer.create().await;
     for (content, code) in [(String::new(), "invalid_request"), ("long ".repeat(200_000), "payload_too_large")] {

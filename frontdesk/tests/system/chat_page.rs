@@ -18,7 +18,9 @@ async fn the_demo_tenant_answers_with_citations_in_both_languages() {
     let system = System::new(&["--demo", root().join("deploy/demo").to_str().unwrap()]);
     let frontdesk = system.start("all", &[]).ready().await;
     loaded(&frontdesk).await;
-    for (question, words) in [("如何重置密码?", ["忘记密码", "登录"]), ("How do I reset my password?", ["password", "["])] {
+    for (question, words) in
+        [("如何重置密码?", ["忘记密码", "登录"]), ("How do I reset my password?", ["password", "["])]
+    {
         cited_answer(&frontdesk, question, &words).await;
     }
     in_the_browser(&frontdesk).await;
@@ -81,7 +83,8 @@ async fn find(browser: &Client, testid: &str) -> fantoccini::elements::Element {
 async fn browser() -> (Client, Process, TempDir) {
     let (port, profile) = (free_port(), TempDir::new().unwrap());
     let mut command = Command::new("chromedriver");
-    let driver = Process::start("chromedriver", command.arg(format!("--port={port}")), &profile.path().join("driver.log"));
+    let driver =
+        Process::start("chromedriver", command.arg(format!("--port={port}")), &profile.path().join("driver.log"));
     let profile_flag = format!("--user-data-dir={}", profile.path().display());
     let mut flags = vec!["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"];
     flags.extend(["--disable-background-networking", "--disable-component-update", "--disable-sync", &profile_flag]);
@@ -89,7 +92,9 @@ async fn browser() -> (Client, Process, TempDir) {
     let capabilities = capabilities.as_object().unwrap().clone();
     for _ in 0..100 {
         let mut builder = ClientBuilder::rustls().unwrap();
-        if let Ok(client) = builder.capabilities(capabilities.clone()).connect(&format!("http://127.0.0.1:{port}")).await {
+        if let Ok(client) =
+            builder.capabilities(capabilities.clone()).connect(&format!("http://127.0.0.1:{port}")).await
+        {
             return (client, driver, profile);
         }
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -16,7 +16,6 @@ pub struct Customer {
 /// One server-sent event.
 #[derive(Debug)]
 pub struct SseEvent {
-    pub id: String,
     pub name: String,
     pub data: Value,
 }
@@ -99,7 +98,8 @@ impl Events {
 }
 
 fn parse(block: &str) -> Option<SseEvent> {
-    let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_string());
+    let field =
+        |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_string());
     let data = serde_json::from_str(&field("data:")?).unwrap();
-    Some(SseEvent { id: field("id:").unwrap_or_default(), name: field("event:").unwrap_or_default(), data })
+    Some(SseEvent { name: field("event:").unwrap_or_default(), data })
 }

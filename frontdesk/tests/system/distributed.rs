@@ -9,7 +9,7 @@ use runtime::testing::{RabbitMq, Redis};
 /// Private servers, and a system that is configured for them.
 pub struct Cluster {
     pub rabbit: RabbitMq,
-    pub redis: Redis,
+    _redis: Redis,
     pub system: System,
 }
 
@@ -20,7 +20,7 @@ impl Cluster {
         let mut all = vec!["--set", broker.as_str(), "--set", store.as_str()];
         all.extend(args);
         let system = System::new(&all);
-        Self { rabbit, redis, system }
+        Self { rabbit, _redis: redis, system }
     }
 
     pub async fn role(&self, role: &str, args: &[&str]) -> Frontdesk {

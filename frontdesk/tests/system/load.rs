@@ -1,10 +1,6 @@
 //! Many sessions at once.
 
-use crate::{
-    client::Customer,
-    distributed::Cluster,
-    harness::ECHO,
-};
+use crate::{client::Customer, distributed::Cluster, harness::ECHO};
 use futures_util::future::join_all;
 use protocol::topology;
 use std::time::Duration;

@@ -42,6 +42,11 @@ use std::{
     time::Instant,
 };
 
+/// A model is called as its file is, without the ending.
+pub(crate) fn model_name(path: &Path) -> String {
+    path.file_stem().map_or_else(|| "gguf".into(), |stem| stem.to_string_lossy().into_owned())
+}
+
 /// Why a model cannot be loaded.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -114,7 +119,7 @@ impl CandleEngine {
         let threads = threads::wanted(config.threads);
         let pool = threads::pool(threads).map_err(|error| LoadError::Prepare(error.to_string()))?;
         pool.install(|| model.warm()).map_err(|error| LoadError::Prepare(error.to_string()))?;
-        let name = path.file_stem().map_or_else(|| "gguf".into(), |stem| stem.to_string_lossy().into_owned());
+        let name = model_name(path);
         let seconds = begun.elapsed().as_secs_f64();
         tracing::info!(model = name, threads, context, seconds, "the model is loaded");
         let capacity = config.max_sequences;
