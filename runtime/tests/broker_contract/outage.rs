@@ -19,7 +19,12 @@ use tokio_util::sync::CancellationToken;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const IMPATIENCE: Duration = Duration::from_secs(1);
-const DOWN: Duration = Duration::from_secs(4);
+
+/// How long the broker stays away; `OUTAGE_SECONDS` makes it longer.
+fn outage() -> Duration {
+    let seconds = std::env::var("OUTAGE_SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(4))
+}
 
 /// Publishes numbered jobs until it is stopped and returns those that were confirmed.
 fn publisher(broker: Arc<dyn Broker>, queue: WorkQueue, stop: CancellationToken) -> JoinHandle<BTreeSet<String>> {
@@ -67,7 +72,7 @@ async fn crash_and_come_back(server: &mut RabbitMq, hasty: &Arc<dyn Broker>) {
     assert!(matches!(error, BrokerError::Unavailable(_)), "{error:?}");
     assert!(begin.elapsed() < IMPATIENCE * 3, "{:?}", begin.elapsed());
     assert!(matches!(hasty.check().await, Err(BrokerError::Unavailable(_))));
-    sleep(DOWN).await;
+    sleep(outage()).await;
     block_in_place(|| server.start_again());
 }
 
