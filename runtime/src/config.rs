@@ -4,7 +4,7 @@
 //! `FRONTDESK_GATEWAY__LISTEN`.
 
 use figment::{
-    Error, Figment, Metadata,
+    Error, Figment, Metadata, Source,
     error::Kind,
     providers::{Env, Format, Serialized, Toml},
     value::Value,
@@ -82,7 +82,9 @@ fn problem(layers: &Figment, error: &Error) -> Problem {
             (actual.to_string(), expected.clone())
         }
         Kind::UnknownField(name, known) => {
-            path.push(name.clone());
+            if path.last() != Some(name) {
+                path.push(name.clone());
+            }
             (found(layers, &path), format!("no such key; known here: {}", known.join(", ")))
         }
         Kind::UnknownVariant(name, known) => (format!("{name:?}"), format!("one of {}", known.join(", "))),
@@ -104,7 +106,8 @@ fn found(layers: &Figment, path: &[String]) -> String {
 
 fn source(metadata: &Metadata) -> String {
     match &metadata.source {
-        Some(source) => format!(" (in {source})"),
+        Some(Source::File(file)) => format!(" (in {})", file.display()),
+        Some(_) => " (a flag)".into(),
         None if metadata.name.contains("environment") => " (in the environment)".into(),
         None => String::new(),
     }

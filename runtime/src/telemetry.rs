@@ -94,8 +94,13 @@ pub fn init(config: &Config, role: &str) -> Result<Guard, InitError> {
     let lines = if json { lines.json().boxed() } else { lines.compact().boxed() };
     let traces =
         provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("frontdesk")));
-    tracing_subscriber::registry().with(traces).with(lines.with_filter(EnvFilter::new(&config.log))).try_init()?;
+    tracing_subscriber::registry().with(traces).with(lines.with_filter(filter(&config.log))).try_init()?;
     Ok(Guard(provider))
+}
+
+/// lapin would log returned messages with their bodies; the broker port reports its errors itself.
+fn filter(directives: &str) -> EnvFilter {
+    EnvFilter::new(format!("{directives},lapin=off"))
 }
 
 fn exporter(config: &Config, role: &str) -> Result<Option<SdkTracerProvider>, InitError> {
