@@ -2,6 +2,8 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p protocol` writes the files anew.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use protocol::{
     Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport, Envelope,
     ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, KnowledgeJob, Lang, Passage, Reply,

@@ -1,5 +1,7 @@
 //! The whole system on real parts: real processes, RabbitMQ, Redis, language model, embedder, browser and SDK.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod bad_days;
 mod chat_page;
 mod client;
