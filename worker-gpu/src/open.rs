@@ -5,6 +5,7 @@ use crate::{
     config::Config,
     echo::Echo,
     engine::Engine,
+    openai::{OpenaiEngine, SetupError},
 };
 use runtime::config::Problem;
 use std::{
@@ -22,6 +23,9 @@ pub enum OpenError {
     /// The model cannot be loaded.
     #[error("inference.engine: {0}")]
     Model(#[from] LoadError),
+    /// The client of an inference server cannot be set up.
+    #[error("inference.engine: {0}")]
+    Client(#[from] SetupError),
 }
 
 /// Which engine `inference.engine` names.
@@ -71,9 +75,7 @@ pub fn open(config: &Config, models_dir: &Path) -> Result<Box<dyn Engine>, OpenE
             let clock = Arc::new(runtime::clock::System);
             Ok(Box::new(CandleEngine::open(config, &model_path(&file, models_dir), clock)?))
         }
-        Choice::Openai { .. } => {
-            Err(Problem::new("inference.engine", &config.engine, "candle: or echo: (openai: is not built yet)").into())
-        }
+        Choice::Openai { base, model } => Ok(Box::new(OpenaiEngine::open(config, base, model)?)),
     }
 }
 

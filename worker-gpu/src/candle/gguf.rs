@@ -44,6 +44,8 @@ pub(crate) struct Gguf {
     file: BufReader<File>,
     pub content: Content,
     arch: String,
+    /// Into how many shards weights are cut.
+    shards: usize,
 }
 
 /// A model's sizes.
@@ -61,10 +63,10 @@ pub(crate) struct Shape {
 }
 
 impl Gguf {
-    pub fn open(file: File) -> Result<Self, GgufError> {
+    pub fn open(file: File, shards: usize) -> Result<Self, GgufError> {
         let mut file = BufReader::new(file);
         let content = Content::read(&mut file).map_err(GgufError::Format)?;
-        let mut gguf = Self { file, content, arch: String::new() };
+        let mut gguf = Self { file, content, arch: String::new(), shards };
         gguf.arch = gguf.text("general.architecture")?.to_string();
         match gguf.arch.as_str() {
             "qwen2" | "qwen3" | "llama" => Ok(gguf),
@@ -110,7 +112,7 @@ impl Gguf {
         Ok(Model {
             layers: (0..shape.layers).map(|number| self.layer(number, shape)).collect::<Result<_, _>>()?,
             norm: self.vector("output_norm.weight", shape.hidden)?,
-            head: Linear::new(head, None).map_err(|error| tensor("output.weight", error))?,
+            head: Linear::new(&head, Vec::new(), self.shards).map_err(|error| tensor("output.weight", error))?,
             attention: Attention {
                 heads: shape.heads,
                 kv_heads: shape.kv_heads,
@@ -145,20 +147,17 @@ impl Gguf {
         if self.arch != "qwen3" {
             return Ok(None);
         }
-        let mut read = |name: &str| {
-            let weight = self.vector(name, head_dim)?;
-            weight.to_vec1().map_err(|error| tensor(name, error))
-        };
-        Ok(Some(HeadNorms { query: read(query)?, key: read(key)? }))
+        Ok(Some(HeadNorms { query: self.floats(query, head_dim)?, key: self.floats(key, head_dim)? }))
     }
 
     fn linear(&mut self, name: &str, outputs: usize, inputs: usize) -> Result<Linear, GgufError> {
         let (weight, bias) = (format!("{name}.weight"), format!("{name}.bias"));
         let bias = match self.content.tensor_infos.contains_key(&bias) {
-            true => Some(self.vector(&bias, outputs)?),
-            false => None,
+            true => self.floats(&bias, outputs)?,
+            false => Vec::new(),
         };
-        Linear::new(self.tensor(&weight, &[outputs, inputs])?, bias).map_err(|error| tensor(&weight, error))
+        let read = self.tensor(&weight, &[outputs, inputs])?;
+        Linear::new(&read, bias, self.shards).map_err(|error| tensor(&weight, error))
     }
 
     fn rope(&mut self, shape: &Shape, context: usize) -> Result<Rope, GgufError> {
@@ -169,10 +168,7 @@ impl Gguf {
         let scale = self.rope_scale()?;
         let base = self.float("rope.freq_base")?.unwrap_or(10_000.0);
         let factors = match self.content.tensor_infos.contains_key("rope_freqs.weight") {
-            true => self
-                .vector("rope_freqs.weight", turned / 2)?
-                .to_vec1::<f32>()
-                .map_err(|e| tensor("rope_freqs.weight", e))?,
+            true => self.floats("rope_freqs.weight", turned / 2)?,
             false => vec![1.0; turned / 2],
         };
         let frequency =
@@ -235,6 +231,10 @@ impl Gguf {
     fn vector(&mut self, name: &str, len: usize) -> Result<Tensor, GgufError> {
         let read = self.tensor(name, &[len])?;
         read.dequantize(&Device::Cpu).map_err(|error| tensor(name, error))
+    }
+
+    fn floats(&mut self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
+        self.vector(name, len)?.to_vec1().map_err(|error| tensor(name, error))
     }
 }
 

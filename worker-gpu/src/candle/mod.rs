@@ -26,6 +26,7 @@ use crate::{
     tokens::Tokens,
 };
 use batch::Batch;
+use candle_core::{CpuStorage, Storage, Tensor};
 use gguf::Gguf;
 use kv::KvCache;
 use model::Model;
@@ -104,19 +105,19 @@ impl CandleEngine {
     /// Loads and checks the model at `path`.
     pub fn open(config: &Config, path: &Path, clock: Arc<dyn Clock>) -> Result<Self, LoadError> {
         let begun = Instant::now();
+        let threads = threads::wanted(config.threads);
         let file_error = |error| LoadError::File { path: path.into(), error };
         let gguf_error = |error| LoadError::Gguf { path: path.into(), error };
         let file = File::open(path).map_err(file_error)?;
         if let Err(mismatch) = verify::check(path).map_err(file_error)? {
             return Err(LoadError::Mismatch { path: path.into(), mismatch });
         }
-        let mut gguf = Gguf::open(file).map_err(gguf_error)?;
+        let mut gguf = Gguf::open(file, threads::shards(threads)).map_err(gguf_error)?;
         let shape = gguf.shape().map_err(gguf_error)?;
         let context = context(config.context_tokens, shape.context);
         let tokens =
             Tokens::new(&gguf.content, clock).map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;
         let model = gguf.model(&shape, context).map_err(gguf_error)?;
-        let threads = threads::wanted(config.threads);
         let pool = threads::pool(threads).map_err(|error| LoadError::Prepare(error.to_string()))?;
         pool.install(|| model.warm()).map_err(|error| LoadError::Prepare(error.to_string()))?;
         let name = model_name(path);
@@ -245,6 +246,15 @@ fn context(configured: usize, trained: usize) -> usize {
         );
     }
     configured.min(trained)
+}
+
+/// Lends the numbers of a contiguous tensor on the CPU.
+fn with_floats<R>(tensor: &Tensor, read: impl FnOnce(&[f32]) -> R) -> candle_core::Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(data)), Some((start, end))) => Ok(read(&data[start..end])),
+        _ => candle_core::bail!("32-bit floats in order on the CPU expected"),
+    }
 }
 
 fn lost(id: SequenceId) -> EngineError {

@@ -5,9 +5,9 @@ use super::{
     batch::Batch,
     kv::KvCache,
     linear::Linear,
-    simd,
+    simd, with_floats,
 };
-use candle_core::{CpuStorage, Device, Result, Storage, Tensor, quantized::QTensor};
+use candle_core::{Device, Result, Tensor, quantized::QTensor};
 use candle_nn::ops::rms_norm;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -62,8 +62,9 @@ impl Model {
     }
 
     fn attend(&self, number: usize, layer: &Layer, xs: &Tensor, batch: &Batch, cache: &mut KvCache) -> Result<Tensor> {
-        let [queries, keys, values] = layer.project(xs)?;
-        let projected = Projected { queries, keys, values };
+        let [queries, keys, values] = Linear::forward_all([&layer.query, &layer.key, &layer.value], xs)?;
+        let floats = |tensor| with_floats(tensor, <[f32]>::to_vec);
+        let projected = Projected { queries: floats(&queries)?, keys: floats(&keys)?, values: floats(&values)? };
         let attended = self.attention.run(cache, number, batch, layer.head_norms.as_ref(), projected);
         Tensor::from_vec(attended, (batch.tokens.len(), self.attention.heads * self.attention.head_dim), &Device::Cpu)
     }
@@ -77,32 +78,13 @@ impl Model {
 }
 
 impl Layer {
-    fn project(&self, xs: &Tensor) -> Result<[Vec<f32>; 3]> {
-        let [q, k, v] = [&self.query, &self.key, &self.value].map(|linear| linear.forward(xs).and_then(floats));
-        Ok([q?, k?, v?])
-    }
-
     fn mlp(&self, xs: &Tensor) -> Result<Tensor> {
-        let mut gate_up = Linear::forward_all([&self.gate, &self.up], xs)?.into_iter();
-        let (Some(gate), Some(up)) = (gate_up.next(), gate_up.next()) else {
-            candle_core::bail!("two projections expected");
-        };
-        let shape = gate.shape().clone();
-        let (mut gate, up) = (floats(gate)?, floats(up)?);
-        simd::silu_mul(&mut gate, &up);
-        self.down.forward(&Tensor::from_vec(gate, shape, &Device::Cpu)?)
+        let [gate, up] = Linear::forward_all([&self.gate, &self.up], xs)?;
+        let inner = with_floats(&gate, |gate| with_floats(&up, |up| simd::silu_mul(gate, up)))??;
+        self.down.forward(&Tensor::from_vec(inner, gate.shape(), &Device::Cpu)?)
     }
 
     fn linears(&self) -> [&Linear; 7] {
         [&self.query, &self.key, &self.value, &self.output, &self.gate, &self.up, &self.down]
-    }
-}
-
-/// A contiguous tensor's numbers.
-fn floats(tensor: Tensor) -> Result<Vec<f32>> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match (&*storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(CpuStorage::F32(data)), Some((start, end))) => Ok(data[start..end].to_vec()),
-        _ => candle_core::bail!("32-bit floats in order on the CPU expected"),
     }
 }

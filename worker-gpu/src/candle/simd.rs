@@ -9,14 +9,18 @@ const LANES: usize = 32;
 /// Floats that one task computes.
 const GRAIN: usize = 16 * 1024;
 
-/// `gate = silu(gate) * up`, element by element.
-pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
+/// `silu(gate) * up`, element by element.
+pub(crate) fn silu_mul(gate: &[f32], up: &[f32]) -> Vec<f32> {
     let arch = Arch::new();
-    gate.par_chunks_mut(GRAIN).zip(up.par_chunks(GRAIN)).for_each(|(gate, up)| arch.dispatch(SiluMul { gate, up }));
+    let mut out = vec![0.0; gate.len()];
+    let chunks = out.par_chunks_mut(GRAIN).zip(gate.par_chunks(GRAIN)).zip(up.par_chunks(GRAIN));
+    chunks.for_each(|((out, gate), up)| arch.dispatch(SiluMul { out, gate, up }));
+    out
 }
 
 struct SiluMul<'a> {
-    gate: &'a mut [f32],
+    out: &'a mut [f32],
+    gate: &'a [f32],
     up: &'a [f32],
 }
 
@@ -25,8 +29,8 @@ impl WithSimd for SiluMul<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for (gate, up) in self.gate.iter_mut().zip(self.up) {
-            *gate = *gate / (1.0 + exp::<S>(-*gate)) * up;
+        for ((out, gate), up) in self.out.iter_mut().zip(self.gate).zip(self.up) {
+            *out = gate / (1.0 + exp::<S>(-gate)) * up;
         }
     }
 }
@@ -177,8 +181,7 @@ mod tests {
     fn silu_mul_is_its_definition() {
         let gate: Vec<f32> = (0..1000).map(|n| (n as f32 - 500.0) / 40.0).collect();
         let up: Vec<f32> = gate.iter().map(|g| g * 0.5 - 1.0).collect();
-        let mut found = gate.clone();
-        silu_mul(&mut found, &up);
+        let found = silu_mul(&gate, &up);
         for ((gate, up), found) in gate.iter().zip(&up).zip(found) {
             let expected = gate / (1.0 + (-gate).exp()) * up;
             assert!((found - expected).abs() <= 1e-6 * expected.abs().max(1.0));

@@ -7,6 +7,7 @@ use protocol::{
 };
 use runtime::{
     Broker, Clock, Context, Health, Message,
+    broker::Incoming,
     clock::{Counting, System},
 };
 use std::{sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 pub struct Desk {
     pub context: Context,
-    replies: Option<mpsc::Receiver<Bytes>>,
+    replies: Option<mpsc::Receiver<Incoming>>,
 }
 
 pub struct Worker {
@@ -97,8 +98,9 @@ impl Desk {
 
     /// The next batch of frames.
     pub async fn reply(&mut self) -> Reply {
-        let body = timeout(PATIENCE, self.replies.as_mut().unwrap().recv()).await.expect("a reply in time");
-        serde_json::from_slice(&body.unwrap()).unwrap()
+        let incoming = timeout(PATIENCE, self.replies.as_mut().unwrap().recv()).await.expect("a reply in time");
+        let Some(Incoming::Reply(body)) = incoming else { panic!("not a reply: {incoming:?}") };
+        serde_json::from_slice(&body).unwrap()
     }
 
     /// The batches of one attempt up to its last frame.

@@ -1,5 +1,7 @@
 //! The worker seen from outside: jobs in, frames out.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod desk;
+mod fake_server;
 mod intake;
+mod openai;

@@ -1,5 +1,4 @@
 //! The engine on tiny random models: right against a naive reference, and the same whatever runs beside.
-#![expect(clippy::unwrap_used, reason = "tests")]
 
 mod engine;
 mod parity;

@@ -15,7 +15,7 @@ fn packed(
     tokens: [&[u32]; 2],
     chunk: usize,
 ) -> Vec<(usize, usize, Vec<f32>)> {
-    let mut gguf = Gguf::open(File::open(&written.path).unwrap()).unwrap();
+    let mut gguf = Gguf::open(File::open(&written.path).unwrap(), 2).unwrap();
     let shape = gguf.shape().unwrap();
     assert_eq!((shape.head_dim, shape.layers), (tiny.head_dim(), Tiny::LAYERS));
     let model = gguf.model(&shape, 128).unwrap();

@@ -70,9 +70,9 @@ impl Reference<'_> {
         let values = self.linear(xs, &name("attn_v"));
         let mut out = vec![Vec::new(); xs.len()];
         for position in 0..xs.len() {
-            for head in 0..heads {
+            for (head, query) in queries[position].iter().enumerate() {
                 let kv = head / (heads / kv_heads);
-                let score = |past: usize| (dot(&queries[position][head], &keys[past][kv]) / (dim as f64).sqrt()).exp();
+                let score = |past: usize| (dot(query, &keys[past][kv]) / (dim as f64).sqrt()).exp();
                 let scores: Vec<f64> = (0..=position).map(score).collect();
                 let total: f64 = scores.iter().sum();
                 let value = |at: usize| {

@@ -1,0 +1,110 @@
+//! The engine that asks a server, against a fake one.
+
+use crate::{
+    desk::Desk,
+    fake_server::{FakeServer, Script, start},
+};
+use protocol::{ErrorCode, Event, FinishReason, Usage};
+use serde_json::json;
+use std::time::Duration;
+use worker_gpu::{Config, Secret};
+
+fn config(server: &FakeServer) -> Config {
+    Config {
+        engine: format!("openai:{}#fake-model", server.base),
+        openai_key: Secret("secret".into()),
+        openai_silence_ms: 2_000,
+        max_sequences: 2,
+        ..Config::default()
+    }
+}
+
+fn said(text: &str) -> String {
+    format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": { "content": text } }] }))
+}
+
+fn ending() -> Vec<String> {
+    let reason = json!({ "choices": [{ "index": 0, "delta": {}, "finish_reason": "stop" }] });
+    let usage = json!({ "choices": [], "usage": { "prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10 } });
+    vec![format!("data: {reason}\n\n"), format!("data: {usage}\n\n"), "data: [DONE]\n\n".into()]
+}
+
+fn failure_code(event: &Event) -> Option<ErrorCode> {
+    match event {
+        Event::Failed(failure) => Some(failure.code),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_servers_stream_becomes_frames() {
+    // One event comes in two pieces, cut within a line.
+    let (first, second) = (said("密码"), said("可以"));
+    let (head, tail) = second.split_at(20);
+    let mut pieces = vec![": ping\n\n".to_string(), first, head.into(), tail.into(), said("重置。")];
+    pieces.extend(ending());
+    let server = start(Script::Stream(pieces, Duration::from_millis(5))).await;
+    let mut desk = Desk::new().await;
+    let worker = desk.work(config(&server));
+    let mut envelope = desk.envelope("job_1", "如何重置密码?");
+    envelope.body.prefix = "您的".into();
+    desk.publish(&envelope).await;
+    let answer = desk.answer().await;
+    answer.assert_in_order();
+    assert_eq!(answer.text(), "密码可以重置。", "{:?}", answer.events());
+    let usage = Usage { prompt_tokens: 7, completion_tokens: 3 };
+    let reason = FinishReason::Stop;
+    assert_eq!(answer.last(), &Event::Finished { reason, usage });
+    assert!(matches!(answer.events()[0], Event::Started { model, .. } if model == "fake-model"));
+    let asked = server.asked.lock().unwrap()[0].clone();
+    assert_eq!(asked["messages"][1], json!({ "role": "assistant", "content": "您的" }));
+    assert_eq!((&asked["model"], &asked["max_tokens"]), (&json!("fake-model"), &json!(64)));
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn cancelling_closes_the_connection_to_the_server() {
+    let words = (0..1_000).map(|n| said(&format!("word{n} "))).collect();
+    let mut server = start(Script::Stream(words, Duration::from_millis(10))).await;
+    let mut desk = Desk::new().await;
+    let _worker = desk.work(config(&server));
+    desk.submit("job_1", "talk for ever").await;
+    desk.reply().await;
+    desk.cancel("job_1").await;
+    assert!(matches!(desk.answer().await.last(), Event::Finished { reason: FinishReason::Cancelled, .. }));
+    tokio::time::timeout(Duration::from_secs(5), server.abandoned.recv()).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn what_the_server_refuses_is_told_apart() {
+    let too_long = r#"{"error":{"message":"This model's maximum context length is 4096 tokens."}}"#;
+    for (script, code) in [
+        (Script::Refuse(400, too_long), ErrorCode::ContextLengthExceeded),
+        (Script::Refuse(503, "{}"), ErrorCode::Overloaded),
+        (Script::Refuse(500, "not json"), ErrorCode::EngineFailed),
+        (Script::BreakOff(said("half of it")), ErrorCode::Unavailable),
+        (Script::Stream(vec![said("no end")], Duration::ZERO), ErrorCode::Unavailable),
+        (Script::Stream(vec!["data: garbage\n\n".into()], Duration::ZERO), ErrorCode::Unavailable),
+    ] {
+        let server = start(script).await;
+        let mut desk = Desk::new().await;
+        let worker = desk.work(config(&server));
+        desk.submit("job_1", "hello").await;
+        assert_eq!(failure_code(desk.answer().await.last()), Some(code));
+        worker.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_silent_or_absent_server_is_given_up() {
+    let silent = start(Script::Stream(vec![said("a"), said("b")], Duration::from_secs(60))).await;
+    let absent = FakeServer { base: "http://127.0.0.1:9/v1".into(), ..start(Script::Refuse(500, "")).await };
+    for server in [silent, absent] {
+        let mut desk = Desk::new().await;
+        let impatient = Config { openai_silence_ms: 200, ..config(&server) };
+        let worker = desk.work(impatient);
+        desk.submit("job_1", "hello").await;
+        assert_eq!(failure_code(desk.answer().await.last()), Some(ErrorCode::Unavailable));
+        worker.stop().await.unwrap();
+    }
+}
