@@ -4,9 +4,8 @@
 //! turn learns that frames are missing ([`Input::Lost`]) after those that did fit.
 
 use crate::turn::Input;
-use bytes::Bytes;
 use protocol::{JobId, Reply};
-use runtime::Health;
+use runtime::{Health, broker::Incoming};
 use std::{
     collections::HashMap,
     sync::{
@@ -91,8 +90,9 @@ impl Drop for Inbox {
 }
 
 /// Hands out the node's replies until the broker has shut down for good.
-pub(crate) async fn dispatch(mut replies: mpsc::Receiver<Bytes>, routes: Arc<Routes>, health: Health) {
-    while let Some(body) = replies.recv().await {
+pub(crate) async fn dispatch(mut replies: mpsc::Receiver<Incoming>, routes: Arc<Routes>, health: Health) {
+    while let Some(incoming) = replies.recv().await {
+        let Incoming::Reply(body) = incoming else { continue };
         match serde_json::from_slice(&body) {
             Ok(reply) => routes.deliver(reply),
             Err(error) => tracing::warn!(bytes = body.len(), %error, "a reply cannot be read"),
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn reply(job: &str, seq: u64) -> Reply {
-        Reply { job: JobId::parse(job).unwrap(), attempt: 0, seq, events: Vec::new() }
+        Reply { job: JobId::parse(job).unwrap(), attempt: 0, delivery: 0, seq, events: Vec::new() }
     }
 
     #[tokio::test]

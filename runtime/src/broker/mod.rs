@@ -44,6 +44,15 @@ pub enum BrokerError {
     Misconfigured(String),
 }
 
+/// What comes from a reply queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Incoming {
+    /// A message.
+    Reply(Bytes),
+    /// The queue was lost and is there again: messages from before may be missing. Never the first.
+    Renewed,
+}
+
 /// A message broker.
 #[async_trait]
 pub trait Broker: Send + Sync + 'static {
@@ -61,8 +70,9 @@ pub trait Broker: Send + Sync + 'static {
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError>;
 
     /// Declares the caller's own reply queue and takes its messages, at most once each. The queue vanishes with the
-    /// receiver (and is declared again after a reconnect).
-    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError>;
+    /// receiver. It also vanishes, with what waited in it, when the connection breaks; it is then declared again and
+    /// [`Incoming::Renewed`] tells so.
+    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Incoming>, BrokerError>;
 
     /// Takes broadcasts of `exchange` from now on; a slow reader loses the oldest.
     async fn subscribe(&self, exchange: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError>;

@@ -6,11 +6,13 @@
 
 mod port;
 mod process;
+mod proxy;
 mod rabbitmq;
 mod redis;
 
 pub use port::{free_port, is_open};
 pub use process::Process;
+pub use proxy::Proxy;
 pub use rabbitmq::{QueueDepth, RabbitMq};
 pub use redis::Redis;
 

@@ -3,11 +3,15 @@
 use crate::support::{Backend, SOON, eventually, message, refused, text};
 use bytes::Bytes;
 use protocol::topology::CANCEL;
-use runtime::BrokerError;
+use runtime::{BrokerError, broker::Incoming};
 use tokio::{sync::mpsc::Receiver, time::timeout};
 
-pub async fn heard(receiver: &mut Receiver<Bytes>) -> String {
-    text(&timeout(SOON, receiver.recv()).await.expect("a message should have come").expect("the receiver ended"))
+pub async fn heard<T>(receiver: &mut Receiver<T>) -> T {
+    timeout(SOON, receiver.recv()).await.expect("a message should have come").expect("the receiver ended")
+}
+
+pub fn reply(body: impl Into<Bytes>) -> Incoming {
+    Incoming::Reply(body.into())
 }
 
 pub async fn replies_arrive_in_order(broker: &Backend) {
@@ -16,7 +20,7 @@ pub async fn replies_arrive_in_order(broker: &Backend) {
         broker.publish("replies.order", message(n.to_string())).await.unwrap();
     }
     for n in 0..100 {
-        assert_eq!(heard(&mut replies).await, n.to_string());
+        assert_eq!(heard(&mut replies).await, reply(n.to_string()));
     }
 }
 
@@ -27,7 +31,7 @@ pub async fn replies_end_with_their_reader(broker: &Backend) {
     assert_eq!(refused(broker, "replies.brief").await, BrokerError::Unroutable("replies.brief".into()));
     let mut replies = broker.replies("replies.brief").await.unwrap();
     broker.publish("replies.brief", message("new")).await.unwrap();
-    assert_eq!(heard(&mut replies).await, "new", "the old reader's message is gone");
+    assert_eq!(heard(&mut replies).await, reply("new"), "the old reader's message is gone");
 }
 
 pub async fn a_reply_queue_has_one_reader(broker: &Backend) {
@@ -35,7 +39,7 @@ pub async fn a_reply_queue_has_one_reader(broker: &Backend) {
     let error = broker.replies("replies.mine").await.unwrap_err();
     assert!(matches!(&error, BrokerError::Misconfigured(why) if why.contains("replies.mine")), "{error:?}");
     broker.publish("replies.mine", message("x")).await.unwrap();
-    assert_eq!(heard(&mut replies).await, "x", "the first reader is undisturbed");
+    assert_eq!(heard(&mut replies).await, reply("x"), "the first reader is undisturbed");
 }
 
 pub async fn a_broadcast_reaches_every_subscriber(broker: &Backend) {
@@ -47,11 +51,11 @@ pub async fn a_broadcast_reaches_every_subscriber(broker: &Backend) {
         broker.broadcast(CANCEL, n.to_string().into()).await.unwrap();
     }
     for n in 0..20 {
-        assert_eq!((heard(&mut one).await, heard(&mut two).await), (n.to_string(), n.to_string()));
+        assert_eq!((text(&heard(&mut one).await), text(&heard(&mut two).await)), (n.to_string(), n.to_string()));
     }
     drop(one);
     broker.broadcast(CANCEL, "still here".into()).await.unwrap();
-    assert_eq!(heard(&mut two).await, "still here");
+    assert_eq!(text(&heard(&mut two).await), "still here");
 }
 
 pub async fn the_broker_answers(broker: &Backend) {

@@ -1,6 +1,7 @@
 //! The broker's contract: one suite, every backend.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod cut;
 mod jobs;
 mod limits;
 mod listening;
@@ -58,6 +59,7 @@ async fn amqp() {
     let server = RabbitMq::start();
     let broker = broker::connect(&server.url(), Duration::from_secs(20)).await.unwrap();
     contract(Backend::amqp(broker, &server.url()).await).await;
+    cut::a_reader_learns_that_its_queue_was_lost(&server).await;
     refusals::a_wrong_password_is_named_without_being_shown(&server).await;
     refusals::a_missing_vhost_is_named(&server).await;
     refusals::a_queue_with_other_arguments_is_named(&server).await;

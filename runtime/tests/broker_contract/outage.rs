@@ -1,11 +1,15 @@
 //! The broker crashes and comes back; its users go on.
 
 use crate::{
-    listening::heard,
+    listening::{heard, reply},
     support::{SOON, eventually, message, next, queue, show_logs, text},
 };
 use protocol::topology::{CANCEL, WorkQueue};
-use runtime::{Broker, BrokerError, Consumer, broker::connect, testing::RabbitMq};
+use runtime::{
+    Broker, BrokerError, Consumer,
+    broker::{Incoming, connect},
+    testing::RabbitMq,
+};
 use std::{
     collections::BTreeSet,
     sync::Arc,
@@ -98,7 +102,7 @@ pub async fn everything_goes_on_after_a_crash_of_the_broker() {
 
     // Sent at once: the gateway's reply queue may not exist again yet.
     worker.publish("replies.gateway", message("reply")).await.unwrap();
-    assert_eq!(heard(&mut replies).await, "reply");
+    assert_eq!((heard(&mut replies).await, heard(&mut replies).await), (Incoming::Renewed, reply("reply")));
     let again = next(&mut holder).await;
     assert_eq!((text(&again.body), again.attempt), ("held".into(), 1));
     old.ack().await.unwrap();

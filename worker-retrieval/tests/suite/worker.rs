@@ -1,13 +1,13 @@
 //! The worker on its queues, over the broker in memory.
 
 use crate::{hashing, tenant};
-use bytes::Bytes;
 use protocol::{
     DocumentFormat, Envelope, ErrorCode, Event, JobId, KnowledgeJob, Lang, NodeId, Reply, RetrievalJob, Timestamp,
     topology,
 };
 use runtime::{
     Broker, Context, Health, Message,
+    broker::Incoming,
     clock::{Counting, ManualClock},
 };
 use serde::Serialize;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 struct Bench {
     broker: Arc<dyn Broker>,
     clock: ManualClock,
-    replies: Receiver<Bytes>,
+    replies: Receiver<Incoming>,
     stop: CancellationToken,
     worker: JoinHandle<Result<(), runtime::BrokerError>>,
     _data: tempfile::TempDir,
@@ -64,7 +64,8 @@ impl Bench {
     }
 
     async fn reply(&mut self) -> (String, Event) {
-        let body = timeout(Duration::from_secs(20), self.replies.recv()).await.unwrap().unwrap();
+        let incoming = timeout(Duration::from_secs(20), self.replies.recv()).await.unwrap();
+        let Some(Incoming::Reply(body)) = incoming else { panic!("not a reply: {incoming:?}") };
         let mut reply: Reply = serde_json::from_slice(&body).unwrap();
         assert_eq!((reply.seq, reply.events.len()), (0, 1));
         (reply.job.to_string(), reply.events.remove(0))
@@ -225,7 +226,8 @@ async fn a_job_of_a_worker_that_died_is_done_by_the_next() {
     };
     bench.worker = tokio::spawn(Arc::new(hashing(data.path())).run(context));
     bench.stop = stop;
-    let body = timeout(Duration::from_secs(20), bench.replies.recv()).await.unwrap().unwrap();
+    let incoming = timeout(Duration::from_secs(20), bench.replies.recv()).await.unwrap();
+    let Some(Incoming::Reply(body)) = incoming else { panic!("not a reply: {incoming:?}") };
     let reply: Reply = serde_json::from_slice(&body).unwrap();
     assert_eq!((reply.job.as_str(), reply.attempt), ("j", 1));
     bench.end().await;

@@ -9,16 +9,27 @@ use super::{
 };
 use crate::{
     BrokerError,
-    broker::broadcasts::{self, LAG},
+    broker::{
+        Incoming,
+        broadcasts::{self, LAG},
+    },
 };
 use bytes::Bytes;
 use lapin::message::Delivery;
 use protocol::topology::REPLIES_MAX;
-use tokio::sync::{broadcast, mpsc};
+use tokio::{
+    runtime::Handle,
+    sync::{
+        broadcast,
+        mpsc::{self, error::TrySendError},
+    },
+};
 
-pub(super) async fn replies(link: &Link, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+pub(super) async fn replies(link: &Link, queue: &str) -> Result<mpsc::Receiver<Incoming>, BrokerError> {
     let (sender, receiver) = mpsc::channel(REPLIES_MAX as usize);
-    Source { link: link.clone(), kind: Kind::Replies(queue.into()) }.start(Replies(sender)).await?;
+    Source { link: link.clone(), kind: Kind::Replies(queue.into()) }
+        .start(Replies { sender, tasks: link.tasks.clone() })
+        .await?;
     Ok(receiver)
 }
 
@@ -29,17 +40,28 @@ pub(super) async fn subscribe(link: &Link, exchange: &str) -> Result<mpsc::Recei
     Ok(receiver)
 }
 
-struct Replies(mpsc::Sender<Bytes>);
+struct Replies {
+    sender: mpsc::Sender<Incoming>,
+    tasks: Handle,
+}
 
 impl Sink for Replies {
     async fn take(&self, delivery: Delivery) {
-        if let Err(mpsc::error::TrySendError::Full(_)) = self.0.try_send(delivery.data.into()) {
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(Incoming::Reply(delivery.data.into())) {
             tracing::warn!("the reader of replies is too slow: a reply is lost");
         }
     }
 
     async fn closed(&self) {
-        self.0.closed().await;
+        self.sender.closed().await;
+    }
+
+    /// Never lost: where it does not fit it waits aside, for waiting here would pile replies up in lapin.
+    fn renewed(&self) {
+        if let Err(TrySendError::Full(renewed)) = self.sender.try_send(Incoming::Renewed) {
+            let sender = self.sender.clone();
+            self.tasks.spawn(async move { sender.send(renewed).await });
+        }
     }
 }
 

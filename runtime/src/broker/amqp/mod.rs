@@ -14,7 +14,7 @@ mod source;
 mod topology;
 mod work;
 
-use super::{Broker, BrokerError, Consumer, Message, count};
+use super::{Broker, BrokerError, Consumer, Incoming, Message, count};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryFutureExt;
@@ -93,7 +93,7 @@ impl Broker for AmqpBroker {
         work::consume(&self.link, queue, prefetch).await
     }
 
-    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Incoming>, BrokerError> {
         listen::replies(&self.link, queue).await
     }
 

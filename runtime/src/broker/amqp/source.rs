@@ -33,6 +33,8 @@ pub(super) trait Sink: Send + Sync + 'static {
     fn take(&self, delivery: Delivery) -> impl Future<Output = ()> + Send;
     /// Returns when nobody wants more.
     fn closed(&self) -> impl Future<Output = ()> + Send;
+    /// Hears that the source was set up anew.
+    fn renewed(&self) {}
 }
 
 pub(super) struct Source {
@@ -94,6 +96,7 @@ impl Source {
             let next = tokio::select! { () = sink.closed() => None, next = self.again() => next };
             let Some(next) = next else { return };
             open = next;
+            sink.renewed();
         }
     }
 

@@ -10,7 +10,7 @@ mod queue;
 mod settle;
 mod state;
 
-use super::{Broker, BrokerError, Consumer, Message, broadcasts, count};
+use super::{Broker, BrokerError, Consumer, Incoming, Message, broadcasts, count};
 use async_trait::async_trait;
 use bytes::Bytes;
 use protocol::topology::WorkQueue;
@@ -48,7 +48,7 @@ impl Broker for MemoryBroker {
         Ok(Consumer::new(deliveries, Subscription { shared: Arc::downgrade(&self.0), queue: queue.name, id }))
     }
 
-    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+    async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Incoming>, BrokerError> {
         lock(&self.0).replies(queue)
     }
 

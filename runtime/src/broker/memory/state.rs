@@ -4,7 +4,10 @@ use super::{
     queue::{Item, Queue, Taker},
     settle::MemorySettle,
 };
-use crate::{BrokerError, Delivery, Message, broker::broadcasts::LAG};
+use crate::{
+    BrokerError, Delivery, Message,
+    broker::{Incoming, broadcasts::LAG},
+};
 use bytes::Bytes;
 use protocol::topology::{DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, REPLIES_MAX, WORK_QUEUES, WorkQueue};
 use std::{
@@ -29,7 +32,7 @@ pub(super) enum Outcome {
 pub(super) struct State {
     me: Weak<Shared>,
     queues: HashMap<String, Queue>,
-    replies: HashMap<String, mpsc::Sender<Bytes>>,
+    replies: HashMap<String, mpsc::Sender<Incoming>>,
     exchanges: HashMap<String, broadcast::Sender<Bytes>>,
     last_id: u64,
 }
@@ -100,7 +103,7 @@ impl State {
         true
     }
 
-    pub fn replies(&mut self, queue: &str) -> Result<mpsc::Receiver<Bytes>, BrokerError> {
+    pub fn replies(&mut self, queue: &str) -> Result<mpsc::Receiver<Incoming>, BrokerError> {
         self.replies.retain(|_, reader| !reader.is_closed());
         if self.replies.contains_key(queue) {
             return Err(BrokerError::Misconfigured(format!(
@@ -127,7 +130,7 @@ impl State {
 
     fn reply(&mut self, queue: &str, body: Bytes) -> Result<(), BrokerError> {
         let reader = self.replies.get(queue).ok_or_else(|| BrokerError::Unroutable(queue.into()))?;
-        match reader.try_send(body) {
+        match reader.try_send(Incoming::Reply(body)) {
             Ok(()) => Ok(()),
             Err(mpsc::error::TrySendError::Full(_)) => Err(BrokerError::Full(queue.into())),
             Err(mpsc::error::TrySendError::Closed(_)) => {
