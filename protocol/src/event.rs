@@ -5,14 +5,18 @@ use serde::{Deserialize, Serialize};
 
 /// A batch of consecutive frames of one attempt at one job.
 ///
-/// Event `i` of the batch has sequence number `seq + i`. Numbers start at 0 for each attempt and have no gaps, so a reader
-/// drops what it has seen, and drops every frame of an older attempt.
+/// Event `i` of the batch has sequence number `seq + i`. Numbers start at 0 for each delivery and have no gaps, so a reader
+/// drops what it has seen, and drops every frame of an older attempt. A job that was published twice is delivered twice
+/// with the same attempt: their frames differ in `delivery`, and a reader follows one of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Reply {
     /// The job that is answered.
     pub job: JobId,
     /// Which delivery of the job this answers, from 0.
     pub attempt: u32,
+    /// A number that the worker draws at random for each delivery it takes; 0 from older builds.
+    #[serde(default)]
+    pub delivery: u64,
     /// Sequence number of the first event.
     pub seq: u64,
     /// In order.

@@ -86,7 +86,7 @@ fn replies() {
         Event::Token { text: "退货".into(), tokens: 2 },
         Event::Finished { reason: FinishReason::Stop, usage },
     ];
-    check("reply_stream", &Reply { job: job(), attempt: 1, seq: 0, events });
+    check("reply_stream", &Reply { job: job(), attempt: 1, delivery: 7, seq: 0, events });
     let passage =
         Passage { document: document(), chunk: 0, title: "Returns".into(), text: "30 days".into(), score: 0.5 };
     let faq = FaqMatch {
@@ -97,7 +97,10 @@ fn replies() {
         score: 0.875,
     };
     let retrieved = Retrieved { passages: vec![passage], faq: Some(faq) };
-    check("reply_retrieved", &Reply { job: job(), attempt: 0, seq: 0, events: vec![Event::Retrieved(retrieved)] });
+    check(
+        "reply_retrieved",
+        &Reply { job: job(), attempt: 0, delivery: 0, seq: 0, events: vec![Event::Retrieved(retrieved)] },
+    );
     let report = DocumentReport { document: info(), replaced: true, warnings: vec!["line 3: no answer".into()] };
     let events = vec![
         Event::Ingested(report),
@@ -105,7 +108,14 @@ fn replies() {
         Event::Documents { documents: vec![info()] },
         Event::Failed(Failure::invalid("name", "name must not be empty")),
     ];
-    check("reply_knowledge", &Reply { job: job(), attempt: 0, seq: 0, events });
+    check("reply_knowledge", &Reply { job: job(), attempt: 0, delivery: 0, seq: 0, events });
+}
+
+#[test]
+fn a_reply_of_a_build_without_delivery_numbers_is_read() {
+    let old = r#"{"job":"job_1","attempt":2,"seq":3,"events":[]}"#;
+    let read: Reply = serde_json::from_str(old).unwrap();
+    assert_eq!(read, Reply { job: job(), attempt: 2, delivery: 0, seq: 3, events: Vec::new() });
 }
 
 #[test]

@@ -10,6 +10,8 @@ pub(super) struct Generation {
     /// When text was last shown; the stream must not pause long after it.
     pub last_token: Option<Timestamp>,
     attempt: u32,
+    /// Which delivery's frames are followed, once there are any.
+    delivery: Option<u64>,
     next: u64,
     has_shown: bool,
 }
@@ -24,10 +26,10 @@ pub(super) enum Taken {
 
 impl Generation {
     pub fn new(job: JobId, tokens_before: u32) -> Self {
-        Self { job, tokens_before, last_token: None, attempt: 0, next: 0, has_shown: false }
+        Self { job, tokens_before, last_token: None, attempt: 0, delivery: None, next: 0, has_shown: false }
     }
 
-    /// Takes a batch; frames of other jobs, of older attempts and those already seen are dropped.
+    /// Takes a batch; frames of other jobs, of older attempts, of a copy of the job and those already seen are dropped.
     pub fn take(&mut self, reply: Reply) -> Taken {
         if reply.job != self.job || reply.attempt < self.attempt {
             return Taken::Events(Vec::new());
@@ -36,7 +38,10 @@ impl Generation {
             if self.has_shown {
                 return Taken::Torn;
             }
-            (self.attempt, self.next) = (reply.attempt, 0);
+            (self.attempt, self.delivery, self.next) = (reply.attempt, None, 0);
+        }
+        if !self.follows(&reply) {
+            return Taken::Events(Vec::new());
         }
         if reply.seq > self.next {
             return Taken::Torn;
@@ -45,6 +50,19 @@ impl Generation {
         let fresh: Vec<Event> = reply.events.into_iter().skip(seen).collect();
         self.next += fresh.len() as u64;
         Taken::Events(fresh)
+    }
+
+    /// Whether the batch is of the delivery that is read. Until it has shown text, another that begins takes its place: on
+    /// one worker the later of two copies ends the earlier one.
+    fn follows(&mut self, reply: &Reply) -> bool {
+        if self.delivery == Some(reply.delivery) {
+            return true;
+        }
+        let is_begun_anew = self.delivery.is_none() || (!self.has_shown && reply.seq == 0);
+        if is_begun_anew {
+            (self.delivery, self.next) = (Some(reply.delivery), 0);
+        }
+        is_begun_anew
     }
 
     /// `text` was shown at `now`.

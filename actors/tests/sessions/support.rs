@@ -66,7 +66,11 @@ impl FakeWorker {
     }
 
     async fn answer<B: Serialize>(&self, job: &Envelope<B>, event: Event) {
-        self.reply(&job.reply_to, &Reply { job: job.job.clone(), attempt: 0, seq: 0, events: vec![event] }).await;
+        self.reply(
+            &job.reply_to,
+            &Reply { job: job.job.clone(), attempt: 0, delivery: 0, seq: 0, events: vec![event] },
+        )
+        .await;
     }
 
     async fn retrieve(self: Arc<Self>, delivery: runtime::Delivery) {
@@ -126,14 +130,18 @@ impl FakeWorker {
             }
             let count = events.len() as u64;
             let events = std::mem::take(&mut events);
-            self.reply(&job.reply_to, &Reply { job: job.job.clone(), attempt: delivery.attempt, seq, events }).await;
+            self.reply(&job.reply_to, &frames(&job, delivery.attempt, seq, events)).await;
             seq += count;
         }
         let usage = Usage { prompt_tokens: 40, completion_tokens: said };
         events.push(Event::Finished { reason: FinishReason::Stop, usage });
-        self.reply(&job.reply_to, &Reply { job: job.job.clone(), attempt: delivery.attempt, seq, events }).await;
+        self.reply(&job.reply_to, &frames(&job, delivery.attempt, seq, events)).await;
         delivery.ack().await.unwrap();
     }
+}
+
+fn frames(job: &Envelope<InferenceJob>, attempt: u32, seq: u64, events: Vec<Event>) -> Reply {
+    Reply { job: job.job.clone(), attempt, delivery: 0, seq, events }
 }
 
 /// Ids that differ from node to node.

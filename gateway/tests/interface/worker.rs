@@ -62,7 +62,7 @@ struct Answer<B> {
 
 impl<B> Answer<B> {
     async fn send(&mut self, event: Event) {
-        let reply = Reply { job: self.job.job.clone(), attempt: 0, seq: self.seq, events: vec![event] };
+        let reply = Reply { job: self.job.job.clone(), attempt: 0, delivery: 0, seq: self.seq, events: vec![event] };
         self.seq += 1;
         let body = serde_json::to_vec(&reply).unwrap().into();
         let _ = self.broker.publish(&self.job.reply_to, Message { body, ttl: None }).await;

@@ -18,6 +18,8 @@ pub(super) struct Cancels(Mutex<State>);
 struct State {
     running: HashMap<JobId, Tokens>,
     recent: VecDeque<JobId>,
+    /// Deliveries that were registered so far.
+    entered: u64,
 }
 
 /// What may befall a running job from outside.
@@ -27,7 +29,8 @@ pub(super) struct Tokens {
     pub cancelled: CancellationToken,
     /// A later delivery of it has come, so the broker expects nothing of this one.
     pub superseded: CancellationToken,
-    attempt: u32,
+    /// Which delivery; copies of a job have the same attempt.
+    entry: u64,
 }
 
 /// A running job; dropping it forgets the job.
@@ -42,7 +45,9 @@ impl Cancels {
     pub fn broadcast(&self, body: &[u8]) {
         match serde_json::from_slice::<Cancel>(body) {
             Ok(Cancel { job }) => self.cancel(job),
-            Err(error) => tracing::warn!(%error, "a cancel message cannot be read"),
+            Err(error) => {
+                tracing::warn!(kind = ?error.classify(), column = error.column(), "a cancel message cannot be read");
+            }
         }
     }
 
@@ -58,9 +63,11 @@ impl Cancels {
     }
 
     /// Registers a job. An earlier delivery of it that still runs here is stale, so its work stops.
-    pub fn enter(&self, job: JobId, attempt: u32) -> Ticket<'_> {
-        let tokens = Tokens { cancelled: CancellationToken::new(), superseded: CancellationToken::new(), attempt };
+    pub fn enter(&self, job: JobId) -> Ticket<'_> {
         let mut state = self.state();
+        state.entered += 1;
+        let (cancelled, superseded) = (CancellationToken::new(), CancellationToken::new());
+        let tokens = Tokens { cancelled, superseded, entry: state.entered };
         if state.recent.contains(&job) {
             tokens.cancelled.cancel();
         }
@@ -78,7 +85,7 @@ impl Cancels {
 impl Drop for Ticket<'_> {
     fn drop(&mut self) {
         let mut state = self.cancels.state();
-        if state.running.get(&self.job).is_some_and(|tokens| tokens.attempt == self.tokens.attempt) {
+        if state.running.get(&self.job).is_some_and(|tokens| tokens.entry == self.tokens.entry) {
             state.running.remove(&self.job);
         }
     }
@@ -95,24 +102,33 @@ mod tests {
     #[test]
     fn a_cancel_reaches_running_and_later_jobs() {
         let cancels = Cancels::default();
-        let running = cancels.enter(job("a"), 0);
+        let running = cancels.enter(job("a"));
         cancels.broadcast(br#"{"job":"a"}"#);
         cancels.broadcast(br#"{"job":"later"}"#);
         cancels.broadcast(b"nonsense");
         assert!(running.tokens.cancelled.is_cancelled());
-        assert!(cancels.enter(job("later"), 0).tokens.cancelled.is_cancelled());
-        assert!(!cancels.enter(job("other"), 0).tokens.cancelled.is_cancelled());
+        assert!(cancels.enter(job("later")).tokens.cancelled.is_cancelled());
+        assert!(!cancels.enter(job("other")).tokens.cancelled.is_cancelled());
     }
 
     #[test]
     fn a_later_delivery_stops_the_earlier_one_and_outlives_it() {
         let cancels = Cancels::default();
-        let first = cancels.enter(job("a"), 0);
-        let second = cancels.enter(job("a"), 1);
+        let first = cancels.enter(job("a"));
+        let second = cancels.enter(job("a"));
         assert!(first.tokens.superseded.is_cancelled() && !first.tokens.cancelled.is_cancelled());
         drop(first);
         cancels.broadcast(br#"{"job":"a"}"#);
         assert!(second.tokens.cancelled.is_cancelled() && !second.tokens.superseded.is_cancelled());
+    }
+
+    #[test]
+    fn of_two_copies_of_a_job_the_first_one_s_end_leaves_the_second_registered() {
+        let cancels = Cancels::default();
+        let (first, second) = (cancels.enter(job("a")), cancels.enter(job("a")));
+        drop(first);
+        cancels.broadcast(br#"{"job":"a"}"#);
+        assert!(second.tokens.cancelled.is_cancelled());
     }
 
     #[test]

@@ -66,7 +66,7 @@ fn parse(body: &[u8]) -> Result<Envelope<InferenceJob>, String> {
 }
 
 async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, shared: &Shared) -> Settlement {
-    let ticket = shared.cancels.enter(envelope.job.clone(), attempt);
+    let ticket = shared.cancels.enter(envelope.job.clone());
     let tokens = ticket.tokens.clone();
     tokio::select! {
         biased;
@@ -78,7 +78,8 @@ async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, shared: &Shared
 
 async fn answer(envelope: Envelope<InferenceJob>, attempt: u32, tokens: &Tokens, shared: &Shared) -> Settlement {
     let context = &shared.context;
-    let replies = Replies::new(context.broker.clone(), context.clock.clone(), &envelope, attempt);
+    let delivery = context.random.seed();
+    let replies = Replies::new(context.broker.clone(), context.clock.clone(), &envelope, attempt, delivery);
     if tokens.cancelled.is_cancelled() {
         let nothing = Event::Finished { reason: FinishReason::Cancelled, usage: Usage::default() };
         return acked(replies.finish(nothing).await);

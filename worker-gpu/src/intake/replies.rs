@@ -20,6 +20,8 @@ pub(super) struct Replies {
     deadline: Timestamp,
     job: JobId,
     attempt: u32,
+    /// Tells this delivery's frames from those of a copy of the job.
+    delivery: u64,
     seq: u64,
     pending: Vec<Event>,
 }
@@ -30,6 +32,7 @@ impl Replies {
         clock: Arc<dyn Clock>,
         envelope: &Envelope<InferenceJob>,
         attempt: u32,
+        delivery: u64,
     ) -> Self {
         Self {
             broker,
@@ -38,6 +41,7 @@ impl Replies {
             deadline: envelope.deadline,
             job: envelope.job.clone(),
             attempt,
+            delivery,
             seq: 0,
             pending: Vec::new(),
         }
@@ -61,7 +65,8 @@ impl Replies {
         }
         let events = std::mem::take(&mut self.pending);
         let next = self.seq + events.len() as u64;
-        let reply = Reply { job: self.job.clone(), attempt: self.attempt, seq: self.seq, events };
+        let reply =
+            Reply { job: self.job.clone(), attempt: self.attempt, delivery: self.delivery, seq: self.seq, events };
         let body = serde_json::to_vec(&reply).map_err(|error| {
             tracing::error!(%error, "a reply cannot be written");
             Unread

@@ -68,7 +68,8 @@ impl<B: DeserializeOwned + Send + 'static> Job<B> {
                 Err(_) => failed(ErrorCode::Internal, "the work ended by a defect; see the worker's log"),
             }
         };
-        let reply = Reply { job, attempt: delivery.attempt, seq: 0, events: vec![event] };
+        let reply =
+            Reply { job, attempt: delivery.attempt, delivery: context.random.seed(), seq: 0, events: vec![event] };
         let answered = answer(context, &reply_to, &reply).instrument(span).await;
         settle(delivery, queue, if answered { How::Ack } else { How::Requeue }).await;
     }

@@ -30,7 +30,11 @@ fn turn() -> Turn {
 }
 
 fn reply(job: &str, attempt: u32, seq: u64, events: Vec<Event>) -> Input {
-    Input::Reply(Reply { job: JobId::parse(job).unwrap(), attempt, seq, events })
+    delivered(job, attempt, 0, seq, events)
+}
+
+fn delivered(job: &str, attempt: u32, delivery: u64, seq: u64, events: Vec<Event>) -> Input {
+    Input::Reply(Reply { job: JobId::parse(job).unwrap(), attempt, delivery, seq, events })
 }
 
 fn found() -> Event {
@@ -125,6 +129,19 @@ fn another_attempt_before_any_text_is_simply_followed() {
     let effects = turn.on(reply("job_1.g0", 1, 0, vec![started(), token("Hi")]), NOW);
     assert_eq!((inferred(&effects).len(), emitted(&effects).len()), (0, 1));
     assert!(turn.on(reply("job_1.g0", 0, 1, vec![token("old")]), NOW).is_empty());
+}
+
+#[test]
+fn of_two_copies_of_a_job_one_is_followed() {
+    let mut turn = generating();
+    turn.on(delivered("job_1.g0", 0, 8, 0, vec![started()]), NOW);
+    let effects = turn.on(delivered("job_1.g0", 0, 9, 0, vec![started(), token("Press ")]), NOW);
+    assert_eq!((inferred(&effects).len(), emitted(&effects).len()), (0, 1), "no text yet: the later one is followed");
+    for (seq, text) in [(0, "Push"), (1, "me "), (2, "or "), (7, "you")] {
+        assert!(turn.on(delivered("job_1.g0", 0, 8, seq, vec![token(text)]), NOW).is_empty(), "{text}");
+    }
+    let effects = turn.on(delivered("job_1.g0", 0, 9, 2, vec![token("reset."), finished(4)]), NOW);
+    assert!(matches!(effects.last(), Some(Effect::Commit(answer)) if answer.text == "Press reset."));
 }
 
 #[test]

@@ -56,12 +56,15 @@ fn reply() -> impl Strategy<Value = Reply> {
         Just("job_1.g2"),
         Just("job_2.g0")
     ];
-    (job, 0u32..3, 0u64..6, prop::collection::vec(event(), 0..5)).prop_map(|(job, attempt, seq, events)| Reply {
-        job: JobId::parse(job).unwrap(),
-        attempt,
-        seq,
-        events,
-    })
+    (job, 0u32..3, 0u64..2, 0u64..6, prop::collection::vec(event(), 0..5)).prop_map(
+        |(job, attempt, delivery, seq, events)| Reply {
+            job: JobId::parse(job).unwrap(),
+            attempt,
+            delivery,
+            seq,
+            events,
+        },
+    )
 }
 
 fn input() -> impl Strategy<Value = Input> {
@@ -150,7 +153,8 @@ proptest! {
         }
     }
 
-    /// A perfect stream, its batches repeated and those of an older attempt mixed in: the answer is exactly the stream.
+    /// A perfect stream, its batches repeated, those of an older attempt and of a copy of the job mixed in: the answer is
+    /// exactly the stream.
     #[test]
     fn repeats_and_older_attempts_change_nothing(
         pieces in prop::collection::vec("[a-z]{1,3}", 1..12),
@@ -165,7 +169,8 @@ proptest! {
         let (mut batches, mut from) = (Vec::new(), 0);
         for cut in cuts {
             let to = (from + cut).min(events.len());
-            let reply = Reply { job: job.clone(), attempt: 1, seq: from as u64, events: events[from..to].to_vec() };
+            let (seq, events) = (from as u64, events[from..to].to_vec());
+            let reply = Reply { job: job.clone(), attempt: 1, delivery: 1, seq, events };
             batches.push(reply);
             from = to;
         }
@@ -175,6 +180,9 @@ proptest! {
             seen.take(turn.on(Input::Reply(batch.clone()), Timestamp(1)));
             let older = Reply { attempt: 0, seq: 0, ..batches[n].clone() };
             seen.take(turn.on(Input::Reply(older), Timestamp(1)));
+            let text = "X".to_string();
+            let copy = Reply { delivery: 2, events: vec![Event::Token { text, tokens: 1 }], ..batches[n].clone() };
+            seen.take(turn.on(Input::Reply(copy), Timestamp(1)));
             if let Some(back) = n.checked_sub(echoes[n]) {
                 seen.take(turn.on(Input::Reply(batches[back].clone()), Timestamp(1)));
             }
