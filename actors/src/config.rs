@@ -72,7 +72,11 @@ impl Config {
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if !["memory:", "redis://", "rediss://"].iter().any(|scheme| self.store.starts_with(scheme)) {
-            problems.push(Problem::new("session.store", &self.store, "memory: or redis://host:port/db"));
+            problems.push(Problem::new(
+                "session.store",
+                runtime::config::redact(&self.store),
+                "memory: or redis://host:port/db",
+            ));
         }
         for (key, value, min, max) in self.ranges() {
             if !(min..=max).contains(&value) {

@@ -18,6 +18,7 @@ pub mod cited;
 mod completion;
 pub mod config;
 mod env;
+mod json;
 mod knowledge;
 pub mod lang;
 mod load;

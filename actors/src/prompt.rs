@@ -18,6 +18,15 @@ pub enum Prompt {
     Grounded(Grounded),
 }
 
+/// What is known of the question.
+#[derive(Debug, Clone, Copy)]
+pub enum Found<'a> {
+    /// The knowledge was searched; best first, possibly nothing.
+    Passages(&'a [Passage]),
+    /// The search failed or took too long.
+    NotSearched,
+}
+
 /// The parts of a grounded prompt.
 #[derive(Debug, Clone)]
 pub struct Grounded {
@@ -52,11 +61,11 @@ pub fn estimate(text: &str) -> u32 {
 }
 
 impl Prompt {
-    /// The prompt for what retrieval found, best first.
-    pub fn build(&self, passages: &[Passage]) -> Built {
+    /// The prompt for what retrieval found.
+    pub fn build(&self, found: Found<'_>) -> Built {
         match self {
             Prompt::Bare(messages) => Built { messages: messages.clone(), citations: Vec::new() },
-            Prompt::Grounded(parts) => parts.build(passages),
+            Prompt::Grounded(parts) => parts.build(found),
         }
     }
 }
@@ -64,12 +73,14 @@ impl Prompt {
 impl Grounded {
     /// Estimated tokens that are free for the question, before any passage or past turn.
     pub fn room(&self) -> u32 {
-        let [without, with] = [&[][..], &[String::new()]].map(|quotes| cost(&ask(quotes, "", &self.lang)));
-        self.budget.saturating_sub(cost(&self.system()) + without.max(with))
+        let rests = [Rest::Quotes(&[]), Rest::Nothing, Rest::Unknown];
+        let most = rests.map(|rest| cost(&ask(rest, "", &self.lang))).into_iter().max().unwrap_or_default();
+        self.budget.saturating_sub(cost(&self.system()).saturating_add(most))
     }
 
     /// Passages go in best first until one does not fit, then past turns, newest first.
-    fn build(&self, passages: &[Passage]) -> Built {
+    fn build(&self, found: Found<'_>) -> Built {
+        let passages = if let Found::Passages(passages) = found { passages } else { &[] };
         let mut room = self.room().saturating_sub(estimate(&self.question));
         let (mut quotes, mut citations) = (Vec::new(), Vec::new());
         for (number, passage) in (1..).zip(passages) {
@@ -79,9 +90,14 @@ impl Grounded {
             quotes.push(quoted);
             citations.push(citation(number, passage));
         }
+        let rest = match found {
+            Found::Passages([]) => Rest::Nothing,
+            Found::Passages(_) if !quotes.is_empty() => Rest::Quotes(&quotes),
+            Found::Passages(_) | Found::NotSearched => Rest::Unknown,
+        };
         let mut messages = vec![ChatMessage::new(Role::System, self.system())];
         messages.extend_from_slice(self.recent(room));
-        messages.push(ChatMessage::new(Role::User, ask(&quotes, &self.question, &self.lang)));
+        messages.push(ChatMessage::new(Role::User, ask(rest, &self.question, &self.lang)));
         Built { messages, citations }
     }
 
@@ -129,19 +145,32 @@ fn defuse(text: &str) -> String {
     text.replace("passages>", "passages›")
 }
 
-fn ask(quotes: &[String], question: &str, lang: &Lang) -> String {
+/// What the answer can rest on.
+#[derive(Clone, Copy)]
+enum Rest<'a> {
+    Quotes(&'a [String]),
+    Nothing,
+    /// The knowledge was not searched, or none of what was found fits.
+    Unknown,
+}
+
+fn ask(rest: Rest<'_>, question: &str, lang: &Lang) -> String {
     let (lang, question) = (lang::name(lang), defuse(question));
-    if quotes.is_empty() {
-        return format!(
+    match rest {
+        Rest::Quotes(quotes) => format!(
+            "<passages>\n{}</passages>\n\n{question}\n\n(Answer in {lang}, from the passages only. After each statement put \
+             the number of its passage in brackets, like [1].)",
+            quotes.join("\n")
+        ),
+        Rest::Nothing => format!(
             "{question}\n\n(Nothing was found about this in the knowledge base. Unless this is small talk, say that you do not \
              have this information and offer to connect the customer with a person. Do not invent facts. Answer in {lang}.)"
-        );
+        ),
+        Rest::Unknown => format!(
+            "{question}\n\n(The knowledge base could not be looked up now. Unless this is small talk, say so plainly, and ask the \
+             customer to try again in a moment or offer to connect them with a person. Do not invent facts. Answer in {lang}.)"
+        ),
     }
-    let passages = quotes.join("\n");
-    format!(
-        "<passages>\n{passages}</passages>\n\n{question}\n\n(Answer in {lang}, from the passages only. After each statement put \
-         the number of its passage in brackets, like [1].)"
-    )
 }
 
 #[cfg(test)]

@@ -73,6 +73,7 @@ fn failure(error: BrokerError) -> Failure {
     tracing::warn!(%error, "a job was not published");
     match error {
         BrokerError::Full(_) => Failure::new(ErrorCode::Overloaded, "too many jobs are waiting; try again shortly"),
+        BrokerError::TooLarge(_) => Failure::new(ErrorCode::PayloadTooLarge, error.to_string()),
         BrokerError::Unroutable(_) | BrokerError::Unavailable(_) | BrokerError::Misconfigured(_) => unavailable(),
     }
 }

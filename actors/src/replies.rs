@@ -1,9 +1,10 @@
 //! Replies from the node's queue to the turns that await them.
 //!
 //! Each turn has an inbox of [`INBOX`] batches. The dispatcher never waits for a turn: what does not fit is dropped, and the
-//! turn learns that frames are missing ([`Input::Lost`]) after those that did fit.
+//! turn learns that frames are missing ([`Input::Lost`]) after those that did fit. When the queue itself was lost, every turn
+//! learns it at once: an answer may have gone to nobody.
 
-use crate::turn::Input;
+use crate::{json, turn::Input};
 use protocol::{JobId, Reply};
 use runtime::{Health, broker::Incoming};
 use std::{
@@ -13,14 +14,33 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 /// Batches of frames that wait for one turn.
 const INBOX: usize = 128;
 
 struct Route {
     frames: mpsc::Sender<Reply>,
-    has_lost: Arc<AtomicBool>,
+    loss: Arc<Loss>,
+}
+
+/// Whether frames of a turn were dropped.
+#[derive(Default)]
+struct Loss {
+    happened: AtomicBool,
+    /// Wakes the turn that waits for frames which will not come.
+    told: Notify,
+}
+
+impl Loss {
+    fn tell(&self) {
+        self.happened.store(true, Ordering::Release);
+        self.told.notify_one();
+    }
+
+    fn take(&self) -> bool {
+        self.happened.swap(false, Ordering::Acquire)
+    }
 }
 
 /// Who awaits which job's replies. A job `<turn>.<part>` belongs to `<turn>`.
@@ -34,10 +54,10 @@ impl Routes {
     /// Awaits the replies to `turn`'s jobs; to be called before the first is published.
     pub fn open(self: &Arc<Self>, turn: &JobId) -> Inbox {
         let (frames, receiver) = mpsc::channel(INBOX);
-        let has_lost = Arc::new(AtomicBool::new(false));
+        let loss = Arc::<Loss>::default();
         let key = turn_of(turn).to_string();
-        self.lock().insert(key.clone(), Route { frames, has_lost: has_lost.clone() });
-        Inbox { routes: self.clone(), key, receiver, has_lost }
+        self.lock().insert(key.clone(), Route { frames, loss: loss.clone() });
+        Inbox { routes: self.clone(), key, receiver, loss }
     }
 
     /// Replies that nobody awaited, so far.
@@ -52,8 +72,15 @@ impl Routes {
             return;
         };
         if route.frames.try_send(reply).is_err() {
-            route.has_lost.store(true, Ordering::Release);
+            route.loss.tell();
         }
+    }
+
+    /// The queue was lost with what was in it, and with what workers sent meanwhile.
+    fn renewed(&self) {
+        let routes = self.lock();
+        tracing::warn!(turns = routes.len(), "the reply queue was lost and renewed; running turns ask again");
+        routes.values().for_each(|route| route.loss.tell());
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Route>> {
@@ -70,16 +97,22 @@ pub(crate) struct Inbox {
     routes: Arc<Routes>,
     key: String,
     receiver: mpsc::Receiver<Reply>,
-    has_lost: Arc<AtomicBool>,
+    loss: Arc<Loss>,
 }
 
 impl Inbox {
     /// The next batch, or that some were dropped.
     pub async fn next(&mut self) -> Option<Input> {
-        if self.receiver.is_empty() && self.has_lost.swap(false, Ordering::Acquire) {
-            return Some(Input::Lost);
+        loop {
+            if self.receiver.is_empty() && self.loss.take() {
+                return Some(Input::Lost);
+            }
+            tokio::select! {
+                biased;
+                reply = self.receiver.recv() => return reply.map(Input::Reply),
+                () = self.loss.told.notified() => {}
+            }
         }
-        self.receiver.recv().await.map(Input::Reply)
     }
 }
 
@@ -92,10 +125,14 @@ impl Drop for Inbox {
 /// Hands out the node's replies until the broker has shut down for good.
 pub(crate) async fn dispatch(mut replies: mpsc::Receiver<Incoming>, routes: Arc<Routes>, health: Health) {
     while let Some(incoming) = replies.recv().await {
-        let Incoming::Reply(body) = incoming else { continue };
-        match serde_json::from_slice(&body) {
-            Ok(reply) => routes.deliver(reply),
-            Err(error) => tracing::warn!(bytes = body.len(), %error, "a reply cannot be read"),
+        match incoming {
+            Incoming::Renewed => routes.renewed(),
+            Incoming::Reply(body) => match serde_json::from_slice(&body) {
+                Ok(reply) => routes.deliver(reply),
+                Err(error) => {
+                    tracing::warn!(bytes = body.len(), error = json::place(&error), "a reply cannot be read");
+                }
+            },
         }
     }
     health.unready("sessions", "the broker has closed the node's reply queue; restart this process");
@@ -104,6 +141,7 @@ pub(crate) async fn dispatch(mut replies: mpsc::Receiver<Incoming>, routes: Arc<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn reply(job: &str, seq: u64) -> Reply {
         Reply { job: JobId::parse(job).unwrap(), attempt: 0, delivery: 0, seq, events: Vec::new() }
@@ -132,5 +170,26 @@ mod tests {
         }
         assert!(matches!(inbox.next().await, Some(Input::Lost)));
         assert!(inbox.receiver.is_empty());
+    }
+
+    #[tokio::test]
+    async fn turns_that_wait_learn_that_the_queue_was_lost() {
+        let routes = Arc::new(Routes::default());
+        let (incoming, replies) = mpsc::channel(4);
+        let dispatcher = tokio::spawn(dispatch(replies, routes.clone(), Health::default()));
+        let mut inboxes = ["a", "b"].map(|job| routes.open(&JobId::parse(job).unwrap()));
+        let told = tokio::spawn(async move {
+            for inbox in &mut inboxes {
+                assert!(matches!(inbox.next().await, Some(Input::Lost)));
+            }
+            inboxes
+        });
+        tokio::task::yield_now().await;
+        incoming.send(Incoming::Renewed).await.unwrap();
+        let mut inboxes = tokio::time::timeout(Duration::from_secs(5), told).await.unwrap().unwrap();
+        incoming.send(Incoming::Reply(serde_json::to_vec(&reply("a.g1", 3)).unwrap().into())).await.unwrap();
+        assert!(matches!(inboxes[0].next().await, Some(Input::Reply(reply)) if reply.seq == 3));
+        drop(incoming);
+        dispatcher.await.unwrap();
     }
 }

@@ -1,9 +1,9 @@
 //! What is kept of a session.
 
+use crate::json;
 use bytes::Bytes;
 use protocol::{ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage};
-use serde::{Deserialize, Serialize, de::Error as _};
-use serde_json::Error;
+use serde::{Deserialize, Serialize};
 
 /// A session as clients see it and as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -92,8 +92,8 @@ pub(crate) fn encode(session: &SessionView) -> serde_json::Result<Bytes> {
     serde_json::to_vec(&Format { v: VERSION, session }).map(Bytes::from)
 }
 
-/// The session in a store's bytes; fails on what another version wrote.
-pub(crate) fn decode(bytes: &[u8]) -> serde_json::Result<SessionView> {
-    let Format { v, session } = serde_json::from_slice(bytes)?;
-    if v == VERSION { Ok(session) } else { Err(Error::custom(format!("format version {v}, expected {VERSION}"))) }
+/// The session in a store's bytes; fails on what another version wrote. The error quotes nothing of it.
+pub(crate) fn decode(bytes: &[u8]) -> Result<SessionView, String> {
+    let Format { v, session } = serde_json::from_slice(bytes).map_err(|error| json::place(&error))?;
+    if v == VERSION { Ok(session) } else { Err(format!("format version {v}, expected {VERSION}")) }
 }

@@ -31,7 +31,7 @@ pub enum TurnEvent {
         /// Whole characters.
         text: String,
     },
-    /// The answer is complete and stored.
+    /// The answer is complete and stored; one that was stopped before its first word is not stored.
     Finished {
         /// The whole answer.
         text: String,

@@ -144,8 +144,8 @@ fn not_found() -> Failure {
     Failure::new(ErrorCode::SessionNotFound, "no such session; create one with POST /v1/sessions")
 }
 
-fn unreadable(key: &SessionKey, error: &serde_json::Error) -> Failure {
-    tracing::error!(session = %key.session, tenant = %key.tenant, %error, "a stored session cannot be read");
+fn unreadable(key: &SessionKey, error: &str) -> Failure {
+    tracing::error!(session = %key.session, tenant = %key.tenant, error, "a stored session cannot be read");
     Failure::new(ErrorCode::Internal, "the stored session cannot be read by this version")
 }
 

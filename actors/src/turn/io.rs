@@ -62,7 +62,7 @@ pub enum Input {
     Tick,
     /// The customer wants no more; what was shown is kept.
     Stop,
-    /// Nobody reads any more; what was shown is kept.
+    /// Nobody reads any more; nothing is kept, so that a repeat of the message is answered anew.
     Abandoned,
     /// The turn cannot go on.
     Fail(Failure),

@@ -4,16 +4,33 @@
 //! arrives, in whatever order: numbers of emitted events have no gap, at most one of them is a last event and nothing
 //! follows it, and the texts of the emitted tokens, joined, are the text of `Finished`. The answer's size, and so its
 //! log's, is bounded by [`Spec::sampling`]'s `max_tokens` times [`BYTES_PER_TOKEN`].
+//!
+//! ```text
+//!        Accepted              passages, or none in time        whole, stopped or cut
+//!  New ────────────▶ Retrieving ──────────────▶ Generating ─────────────▶ Committing
+//!   │                 │  ▲  │ Lost              │  ▲  │ torn, stalled, Lost   │
+//!   │                 │  └──┘                   │  └──┘                       │ Committed,
+//!   │ Fail            │ Fail, Abandoned,        │ Fail, Abandoned, PublishFailed, │ CommitFailed
+//!   ▼                 ▼ Stop                    ▼ Stop before any text        ▼
+//!   └─────────────────┴──────────▶ Done ◀───────┴─────────────────────────────┘
+//! ```
+//!
+//! Without knowledge a turn goes from `New` to `Generating`. `Lost` in `Retrieving` searches again until the deadline of
+//! retrieval; a break in `Generating` asks another job to continue after the text that was shown.
 
 mod generation;
 mod io;
 
 pub use io::{Answer, Effect, Input, Knowledge, Spec};
 
-use crate::{cited::cited, prompt::Built};
+use crate::{
+    cited::cited,
+    prompt::{Built, Found},
+};
 use generation::{Generation, Taken};
 use protocol::{
-    Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Passage, Reply, Timestamp, TurnEvent, Usage,
+    Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Reply, RetrievalJob, Timestamp, TurnEvent,
+    Usage,
 };
 
 /// A worker that sends more text than this for each token it may generate is cut off.
@@ -38,6 +55,8 @@ pub struct Turn {
     text: String,
     tokens: u32,
     prompt_tokens: Option<u32>,
+    /// Retrieval and inference jobs so far.
+    searches: u32,
     jobs: u32,
 }
 
@@ -45,7 +64,7 @@ impl Turn {
     /// A turn that awaits [`Input::Accepted`].
     pub fn new(spec: Spec) -> Self {
         let (text, prompt) = (String::new(), Built::default());
-        Self { spec, phase: Phase::New, prompt, emitted: 0, text, tokens: 0, prompt_tokens: None, jobs: 0 }
+        Self { spec, phase: Phase::New, prompt, emitted: 0, text, tokens: 0, prompt_tokens: None, searches: 0, jobs: 0 }
     }
 
     /// Whether the last event has been emitted.
@@ -71,10 +90,11 @@ impl Turn {
         match input {
             Input::Accepted => self.accept(now, &mut todo),
             Input::Reply(reply) => self.reply(reply, now, &mut todo),
-            Input::Lost => self.lost(&mut todo),
+            Input::Lost => self.lost(now, &mut todo),
             Input::PublishFailed { job, failure } => self.publish_failed(&job, failure, &mut todo),
             Input::Tick => self.tick(now, &mut todo),
-            Input::Stop | Input::Abandoned => self.stop(&mut todo),
+            Input::Stop => self.stop(&mut todo),
+            Input::Abandoned => self.fail(unread(), &mut todo),
             Input::Fail(failure) => self.fail(failure, &mut todo),
             Input::Committed => self.committed(None, &mut todo),
             Input::CommitFailed(failure) => self.committed(Some(failure), &mut todo),
@@ -90,14 +110,17 @@ impl Turn {
             return self.fail(deadline_exceeded(), todo);
         }
         match &self.spec.knowledge {
-            None => self.grounded(&[], todo),
-            Some(knowledge) => {
-                let job = part(&self.spec.job, 'r', 0);
-                let deadline = self.spec.retrieval_deadline.min(self.spec.deadline);
-                todo.push(Effect::Retrieve { job: job.clone(), deadline, body: knowledge.job(&self.spec.lang) });
-                self.phase = Phase::Retrieving(job);
-            }
+            None => self.grounded(Found::NotSearched, todo),
+            Some(knowledge) => self.search(knowledge.job(&self.spec.lang), todo),
         }
+    }
+
+    fn search(&mut self, body: RetrievalJob, todo: &mut Vec<Effect>) {
+        let job = part(&self.spec.job, 'r', self.searches);
+        self.searches += 1;
+        let deadline = self.spec.retrieval_deadline.min(self.spec.deadline);
+        todo.push(Effect::Retrieve { job: job.clone(), deadline, body });
+        self.phase = Phase::Retrieving(job);
     }
 
     fn reply(&mut self, reply: Reply, now: Timestamp, todo: &mut Vec<Effect>) {
@@ -114,16 +137,16 @@ impl Turn {
     fn retrieved(&mut self, events: Vec<Event>, todo: &mut Vec<Effect>) {
         for event in events {
             match event {
-                Event::Retrieved(found) => return self.grounded(&found.passages, todo),
-                Event::Failed(_) => return self.grounded(&[], todo),
+                Event::Retrieved(found) => return self.grounded(Found::Passages(&found.passages), todo),
+                Event::Failed(_) => return self.grounded(Found::NotSearched, todo),
                 _ => {}
             }
         }
     }
 
     /// What the answer may rest on is known: say so and ask for the answer.
-    fn grounded(&mut self, passages: &[Passage], todo: &mut Vec<Effect>) {
-        self.prompt = self.spec.prompt.build(passages);
+    fn grounded(&mut self, found: Found<'_>, todo: &mut Vec<Effect>) {
+        self.prompt = self.spec.prompt.build(found);
         self.announce(self.prompt.citations.clone(), todo);
         self.generate(todo);
     }
@@ -197,18 +220,31 @@ impl Turn {
         }
     }
 
-    fn lost(&mut self, todo: &mut Vec<Effect>) {
-        match self.phase {
+    fn lost(&mut self, now: Timestamp, todo: &mut Vec<Effect>) {
+        match &self.phase {
             Phase::Generating(_) => self.restart(todo),
-            Phase::Retrieving(_) => self.grounded(&[], todo),
+            Phase::Retrieving(_) => {
+                self.cancel(todo);
+                match &self.spec.knowledge {
+                    Some(knowledge) if self.searches <= MAX_RESTARTS && now < self.spec.retrieval_deadline => {
+                        self.search(knowledge.job(&self.spec.lang), todo)
+                    }
+                    _ => self.grounded(Found::NotSearched, todo),
+                }
+            }
             Phase::New | Phase::Committing(_) | Phase::Done => {}
         }
     }
 
+    /// The broker may have taken the job all the same, so it is cancelled.
     fn publish_failed(&mut self, failed: &JobId, failure: Failure, todo: &mut Vec<Effect>) {
         match &self.phase {
-            Phase::Retrieving(job) if job == failed => self.grounded(&[], todo),
+            Phase::Retrieving(job) if job == failed => {
+                self.cancel(todo);
+                self.grounded(Found::NotSearched, todo)
+            }
             Phase::Generating(generation) if generation.job == *failed => {
+                self.cancel(todo);
                 self.end_with(TurnEvent::Failed(failure), todo)
             }
             _ => {}
@@ -223,7 +259,7 @@ impl Turn {
             match self.phase {
                 Phase::Retrieving(_) => {
                     self.cancel(todo);
-                    self.grounded(&[], todo);
+                    self.grounded(Found::NotSearched, todo);
                 }
                 Phase::Generating(_) => self.restart(todo),
                 Phase::New | Phase::Committing(_) | Phase::Done => {}
@@ -231,11 +267,16 @@ impl Turn {
         }
     }
 
+    /// What was shown is the answer; if that is nothing, nothing is stored and a repeat of the message is answered anew.
     fn stop(&mut self, todo: &mut Vec<Effect>) {
         if matches!(self.phase, Phase::New | Phase::Retrieving(_) | Phase::Generating(_)) {
             self.cancel(todo);
             if self.emitted == 0 {
                 self.announce(Vec::new(), todo);
+            }
+            if self.text.is_empty() {
+                let answer = self.answer(FinishReason::Cancelled);
+                return self.end_with(answer.event(), todo);
             }
             self.complete(FinishReason::Cancelled, todo);
         }
@@ -259,12 +300,16 @@ impl Turn {
 
     /// The answer is whole: it is shown as such once it is stored.
     fn complete(&mut self, reason: FinishReason, todo: &mut Vec<Effect>) {
+        let answer = self.answer(reason);
+        self.phase = Phase::Committing(answer.event());
+        todo.push(Effect::Commit(answer));
+    }
+
+    fn answer(&self, reason: FinishReason) -> Answer {
         let usage = Usage { prompt_tokens: self.prompt_tokens.unwrap_or(0), completion_tokens: self.tokens };
         let citations = cited(&self.text, &self.prompt.citations);
         let text = self.text.clone();
-        let answer = Answer { text, reason, usage, citations, last_seq: self.emitted };
-        self.phase = Phase::Committing(answer.event());
-        todo.push(Effect::Commit(answer));
+        Answer { text, reason, usage, citations, last_seq: self.emitted }
     }
 
     fn committed(&mut self, failure: Option<Failure>, todo: &mut Vec<Effect>) {
@@ -288,6 +333,10 @@ impl Turn {
 /// The id of a turn's `n`th job of a kind, so that one id finds all of a turn's logs; `turn` is from [`JobId::from_uuid`].
 fn part(turn: &JobId, kind: char, n: u32) -> JobId {
     JobId::parse(format!("{turn}.{kind}{n}")).unwrap_or_else(|_| turn.clone())
+}
+
+pub(crate) fn unread() -> Failure {
+    Failure::new(ErrorCode::Unavailable, "nobody was reading; send the message again")
 }
 
 fn deadline_exceeded() -> Failure {

@@ -113,8 +113,15 @@ async fn a_turn_that_nobody_reads_is_cancelled_after_the_grace() {
     while !matches!(back_in_time.next().await, Some((_, TurnEvent::Token { .. }))) {}
     tokio::time::sleep(Duration::from_millis(400)).await;
     assert_eq!(system.worker.cancelled.lock().unwrap().len(), 0, "somebody reads");
+    let first = back_in_time.job().clone();
     drop(back_in_time);
     eventually("the job is cancelled", || system.worker.cancelled.lock().unwrap().len() == 1).await;
+    assert_eq!(system.registry.view(&tenant(), &session).await.unwrap().messages, [], "a torn answer is none");
+    let mut again = submit().await.unwrap();
+    while !matches!(again.next().await, Some((_, TurnEvent::Token { .. }))) {}
+    assert_ne!(*again.job(), first, "a repeat of the message is answered anew");
+    system.registry.stop(&tenant(), &session).await.unwrap();
+    assert_eq!(finished(&collect(again).await).0, "Well");
 }
 
 #[tokio::test]

@@ -191,9 +191,42 @@ fn slow_failed_or_refused_retrieval_goes_on_without_passages() {
         let effects = turn.on(input, now);
         assert!(matches!(emitted(&effects)[..], [TurnEvent::Retrieved { citations }] if citations.is_empty()));
         let prompt = &inferred(&effects)[0].1.messages;
-        assert!(prompt.last().unwrap().content.contains("Nothing was found"));
+        assert!(prompt.last().unwrap().content.contains("could not be looked up"));
         assert!(turn.on(reply("job_1.r0", 0, 0, vec![found()]), now).is_empty(), "too late");
     }
+    let mut turn = turn();
+    turn.on(Input::Accepted, NOW);
+    let effects = turn.on(reply("job_1.r0", 0, 0, vec![Event::Retrieved(Retrieved::default())]), NOW);
+    assert!(inferred(&effects)[0].1.messages.last().unwrap().content.contains("Nothing was found"));
+}
+
+#[test]
+fn a_search_whose_answer_was_lost_is_repeated_until_its_deadline() {
+    let mut turn = turn();
+    turn.on(Input::Accepted, NOW);
+    let effects = turn.on(Input::Lost, NOW);
+    let cancelled = Effect::Cancel(JobId::parse("job_1.r0").unwrap());
+    assert!(
+        effects[0] == cancelled && matches!(&effects[1], Effect::Retrieve { job, .. } if job.as_str() == "job_1.r1")
+    );
+    assert!(turn.on(reply("job_1.r0", 0, 0, vec![found()]), NOW).is_empty(), "given up");
+    let effects = turn.on(Input::Lost, Timestamp(1_000));
+    assert!(inferred(&effects)[0].1.messages.last().unwrap().content.contains("could not be looked up"));
+}
+
+#[test]
+fn what_nobody_read_or_nothing_of_is_not_stored() {
+    for shown in [vec![], vec![token("Press ")]] {
+        let mut abandoned = generating();
+        abandoned.on(reply("job_1.g0", 0, 0, shown), NOW);
+        let effects = abandoned.on(Input::Abandoned, NOW);
+        assert_eq!(effects[0], Effect::Cancel(JobId::parse("job_1.g0").unwrap()));
+        assert_eq!((effects.len(), failed_with(&effects)), (2, Some(ErrorCode::Unavailable)));
+    }
+    let mut stopped = generating();
+    let effects = stopped.on(Input::Stop, NOW);
+    let ended = |event: &TurnEvent| matches!(event, TurnEvent::Finished { text, .. } if text.is_empty());
+    assert!(effects.len() == 2 && ended(emitted(&effects)[0]) && stopped.is_done(), "{effects:?}");
 }
 
 #[test]
@@ -228,6 +261,7 @@ fn failures_of_the_worker_the_broker_and_the_store_end_the_turn() {
     let job = JobId::parse("job_1.g0").unwrap();
     let effects = broker.on(Input::PublishFailed { job, failure: failure(ErrorCode::Unavailable) }, NOW);
     assert_eq!(failed_with(&effects), Some(ErrorCode::Unavailable));
+    assert!(matches!(effects[0], Effect::Cancel(_)), "it may have arrived");
     let mut store = generating();
     store.on(reply("job_1.g0", 0, 0, vec![token("a"), finished(1)]), NOW);
     assert_eq!(
