@@ -137,7 +137,10 @@ async fn connect(config: &Config) -> anyhow::Result<Context> {
     let broker = runtime::broker::connect(&config.broker.url, patience).await.context("broker.url")?;
     let system = Arc::new(System);
     let random: Arc<dyn Random> = system.clone();
-    Ok(Context { broker, clock: system, random, health: Health::default(), stop: runtime::shutdown::on_signal()? })
+    let stop = runtime::shutdown::on_signal()?;
+    let context = Context { broker, clock: system, random, health: Health::default(), stop };
+    tokio::spawn(runtime::broker::watch(context.clone()));
+    Ok(context)
 }
 
 fn metrics() -> anyhow::Result<impl Fn() -> String + Clone + Send + Sync + 'static> {

@@ -7,6 +7,9 @@ use std::{
     time::Duration,
 };
 
+/// A document travels in one message, as JSON: quotes and line ends take two bytes each, and the rest of the job some.
+const DOCUMENT_MAX: usize = (runtime::broker::MAX_BODY - (64 << 10)) / 2;
+
 /// Section `[gateway]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,7 +40,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             workers: 2,
             max_body_bytes: 256 << 10,
-            max_document_bytes: 8 << 20,
+            max_document_bytes: 8_000_000,
             read_timeout_ms: 10_000,
             keep_alive_ms: 1_000,
             max_connections: 25_000,
@@ -53,7 +56,7 @@ impl Config {
         let mut problems: Vec<_> = [
             Problem::out_of_range("gateway.workers", self.workers, 1, 1024),
             Problem::out_of_range("gateway.max_body_bytes", self.max_body_bytes, 1 << 10, 16 << 20),
-            Problem::out_of_range("gateway.max_document_bytes", self.max_document_bytes, 1 << 10, 256 << 20),
+            Problem::out_of_range("gateway.max_document_bytes", self.max_document_bytes, 1 << 10, DOCUMENT_MAX),
             Problem::out_of_range("gateway.read_timeout_ms", self.read_timeout_ms, 10, 600_000),
             Problem::out_of_range("gateway.keep_alive_ms", self.keep_alive_ms, 10, 60_000),
             Problem::out_of_range("gateway.max_connections", self.max_connections, self.workers, 10_000_000),

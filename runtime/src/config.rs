@@ -12,6 +12,8 @@ use figment::{
 use serde::de::DeserializeOwned;
 use std::path::Path;
 
+/// Stands for a value that is not shown.
+const HIDDEN: &str = "(not shown)";
 const PREFIX: &str = "FRONTDESK_";
 /// Variables of the install scripts and of single commands, which are not configuration.
 const NOT_KEYS: &[&str] = &["cache", "config", "key"];
@@ -39,6 +41,14 @@ impl Problem {
         let inside = low <= value && value <= high;
         (!inside).then(|| Self::new(key, value, format!("{low} to {high}")))
     }
+}
+
+/// `url` as it may be shown: `***` stands for its user information. A password may hold what should have been escaped, so
+/// all before the last `@` is hidden.
+pub fn redact(url: &str) -> String {
+    let Some((before, host)) = url.rsplit_once('@') else { return url.into() };
+    let scheme = before.split_once("://").map(|(scheme, _)| format!("{scheme}://")).unwrap_or_default();
+    format!("{scheme}***@{host}")
 }
 
 /// Everything that is wrong with a configuration, one line each.
@@ -85,13 +95,20 @@ fn problem(layers: &Figment, error: &Error) -> Problem {
             if path.last() != Some(name) {
                 path.push(name.clone());
             }
-            (found(layers, &path), format!("no such key; known here: {}", known.join(", ")))
+            // It may be a misspelt key whose value is a secret.
+            (HIDDEN.into(), format!("no such key; known here: {}", known.join(", ")))
         }
         Kind::UnknownVariant(name, known) => (format!("{name:?}"), format!("one of {}", known.join(", "))),
         other => (found(layers, &path), other.to_string()),
     };
+    let value = if path.iter().any(|part| is_secret(part)) { HIDDEN.into() } else { redact(&value) };
     let source = error.metadata.as_ref().map(source).unwrap_or_default();
     Problem { key: path.join("."), value: format!("{value}{source}"), expected }
+}
+
+/// `openai_key`, `key_hashes`: what was meant to be a hash may be the key itself.
+fn is_secret(part: &str) -> bool {
+    part.ends_with("_key") || part.starts_with("key")
 }
 
 fn found(layers: &Figment, path: &[String]) -> String {
@@ -140,6 +157,42 @@ mod tests {
         file
     }
 
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Secretive {
+        #[expect(dead_code, reason = "only read")]
+        openai_key: String,
+        #[expect(dead_code, reason = "only read")]
+        url: u16,
+    }
+
+    #[test]
+    fn no_error_shows_a_secret() {
+        for (key, value) in [
+            ("openai_key", "1234567"),
+            ("openai_key", "[s3cret]"),
+            ("url", "amqp://me:s3cret@h/s3cret@host"),
+            ("uri", "amqp://me:s3cret@host"),
+            ("opanai_key", "s3cret"),
+        ] {
+            let flags = [("openai_key", "x".into()), ("url", "1".into()), (key, value.to_string())];
+            let error = load::<Secretive>("", None, &flags).unwrap_err().to_string();
+            assert!(error.contains(key) && !error.contains("s3cret") && !error.contains("1234567"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_shown_without_who_logs_in() {
+        for (url, shown) in [
+            ("amqp://me:pass@host:5672/%2f", "amqp://***@host:5672/%2f"),
+            ("redis://:p@ss/w@host", "redis://***@host"),
+            ("amqp:me:pass@host", "***@host"),
+            ("memory:", "memory:"),
+        ] {
+            assert_eq!(redact(url), shown);
+        }
+    }
+
     #[test]
     fn later_layers_win() {
         let file = file("[gateway]\nworkers = 3\n");
@@ -154,6 +207,6 @@ mod tests {
         let error = load::<Root>(DEFAULTS, Some(file.path()), &[]).unwrap_err().to_string();
         assert!(error.contains("gateway.workers") && error.contains("\"many\"") && error.contains("u16"), "{error}");
         let error = load::<Root>(DEFAULTS, None, &[("gateway.lisen", "x".into())]).unwrap_err().to_string();
-        assert!(error.contains("gateway.lisen = \"x\"") && error.contains("listen, workers"), "{error}");
+        assert!(error.contains("gateway.lisen = (not shown) (a flag)") && error.contains("listen, workers"), "{error}");
     }
 }

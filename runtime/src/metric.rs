@@ -24,7 +24,7 @@ pub const HTTP_REQUESTS: &str = "frontdesk_http_requests_total";
 pub const HTTP_DURATION: &str = "frontdesk_http_request_duration_seconds";
 /// Requests refused at admission, by `tenant` and `code`.
 pub const REFUSED: &str = "frontdesk_refused_total";
-/// Messages published, by `queue` and `result` (`ok`, `full`, `unroutable`, `unavailable`).
+/// Messages published, by `queue` and `result` (`ok`, `full`, `too_large`, `unroutable`, `unavailable`).
 pub const PUBLISHED: &str = "frontdesk_published_total";
 /// Deliveries settled, by `queue` and `how` (`ack`, `requeue`, `dead_letter`).
 pub const SETTLED: &str = "frontdesk_settled_total";

@@ -2,7 +2,7 @@
 //!
 //! A turn is one trace: the publisher puts [`traceparent`] into the message, the worker calls [`continue_from`].
 
-use crate::config::Problem;
+use crate::config::{Problem, redact};
 use opentelemetry::{propagation::TextMapPropagator, trace::TracerProvider};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig};
 use opentelemetry_sdk::{Resource, propagation::TraceContextPropagator, trace::SdkTracerProvider};
@@ -54,7 +54,7 @@ impl Config {
         });
         let url_like = self.otlp_endpoint.is_empty() || self.otlp_endpoint.starts_with("http");
         let url = (!url_like).then(|| {
-            Problem::new("telemetry.otlp_endpoint", &self.otlp_endpoint, "a URL such as http://127.0.0.1:4318")
+            Problem::new("telemetry.otlp_endpoint", redact(&self.otlp_endpoint), "a URL such as http://127.0.0.1:4318")
         });
         filter.into_iter().chain(url).collect()
     }
@@ -92,8 +92,10 @@ pub fn init(config: &Config, role: &str) -> Result<Guard, InitError> {
     };
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let lines = if json { lines.json().boxed() } else { lines.compact().boxed() };
-    let traces =
-        provider.as_ref().map(|provider| tracing_opentelemetry::layer().with_tracer(provider.tracer("frontdesk")));
+    let traces = provider.as_ref().map(|provider| {
+        let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("frontdesk"));
+        layer.with_filter(exported())
+    });
     tracing_subscriber::registry().with(traces).with(lines.with_filter(filter(&config.log))).try_init()?;
     Ok(Guard(provider))
 }
@@ -101,6 +103,11 @@ pub fn init(config: &Config, role: &str) -> Result<Guard, InitError> {
 /// lapin would log returned messages with their bodies; the broker port reports its errors itself.
 fn filter(directives: &str) -> EnvFilter {
     EnvFilter::new(format!("{directives},lapin=off"))
+}
+
+/// Spans of ours at `info`, whatever is logged: libraries would export bodies, and the exporter's own client itself.
+fn exported() -> EnvFilter {
+    EnvFilter::new("info,lapin=off,hyper=off,h2=off,reqwest=off,opentelemetry=off")
 }
 
 fn exporter(config: &Config, role: &str) -> Result<Option<SdkTracerProvider>, InitError> {

@@ -29,6 +29,15 @@ async fn a_document_is_added_replaced_listed_and_removed() {
 }
 
 #[tokio::test]
+async fn a_document_that_no_message_can_carry_is_too_large() {
+    let stage = Stage::start().await;
+    let response = put(&stage, "?name=a", "text/plain", &vec![1; 3_000_000]).await;
+    let message = refused(response, 413, "payload_too_large", None).await;
+    assert!(message.contains("at most 16777216"), "{message}");
+    assert_eq!(put(&stage, "?name=a", "text/plain", &vec![b'\n'; 8_000_000]).await.status(), 201);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_refused() {
     let stage = Stage::with(json!({"max_document_bytes": 2_000}), json!({})).await;
     let bad = put(&stage, "?name=a.txt", "text/plain", b"caf\xe9").await;

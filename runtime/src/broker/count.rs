@@ -7,6 +7,7 @@ pub(super) fn published(queue: &str, result: &Result<(), BrokerError>) {
     let result = match result {
         Ok(()) => "ok",
         Err(BrokerError::Full(_)) => "full",
+        Err(BrokerError::TooLarge(_)) => "too_large",
         Err(BrokerError::Unroutable(_)) => "unroutable",
         Err(BrokerError::Unavailable(_) | BrokerError::Misconfigured(_)) => "unavailable",
     };

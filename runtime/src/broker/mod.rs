@@ -8,15 +8,20 @@ mod broadcasts;
 mod count;
 mod delivery;
 mod memory;
+mod watch;
 
 pub use delivery::{Delivery, Settle};
+pub use watch::watch;
 
-use crate::config::Problem;
+use crate::config::{Problem, redact};
 use async_trait::async_trait;
 use bytes::Bytes;
 use protocol::topology::WorkQueue;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
+
+/// The largest message in bytes: what every supported RabbitMQ takes by default.
+pub const MAX_BODY: usize = 16 * 1024 * 1024;
 
 /// What is published to a queue.
 #[derive(Debug, Clone)]
@@ -36,12 +41,20 @@ pub enum BrokerError {
     /// Nobody has declared the queue: for a reply queue, its reader is gone.
     #[error("queue {0} does not exist")]
     Unroutable(String),
+    /// The message, of so many bytes, is larger than [`MAX_BODY`].
+    #[error("a message of {0} bytes: at most {MAX_BODY} are carried")]
+    TooLarge(usize),
     /// The broker cannot be reached now.
     #[error("broker unavailable: {0}")]
     Unavailable(String),
     /// The broker's URL or setup is wrong; a retry will not help.
     #[error("broker misconfigured: {0}")]
     Misconfigured(String),
+}
+
+/// Refuses what no broker carries.
+fn check_size(body: &Bytes) -> Result<(), BrokerError> {
+    if body.len() > MAX_BODY { Err(BrokerError::TooLarge(body.len())) } else { Ok(()) }
 }
 
 /// What comes from a reply queue.
@@ -106,7 +119,7 @@ impl Consumer {
 /// What is wrong with a broker's `url`, before anything is connected; `key` is the configuration key that holds it.
 pub fn problem(key: &str, url: &str) -> Option<Problem> {
     let known = ["memory:", "amqp://", "amqps://"].iter().any(|scheme| url.starts_with(scheme));
-    (!known).then(|| Problem::new(key, format!("{url:?}"), "memory: or amqp://user:password@host:port/vhost"))
+    (!known).then(|| Problem::new(key, format!("{:?}", redact(url)), "memory: or amqp://user:password@host:port/vhost"))
 }
 
 /// Connects to the broker that `url` names: `memory:` or `amqp://…`/`amqps://…`.

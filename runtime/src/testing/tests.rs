@@ -67,5 +67,9 @@ fn rabbitmq_restarts_on_its_port_and_leaves_nothing() {
     let (port, mapper) = (server.port(), server.mapper_port());
     assert!(is_open(port) && is_open(mapper));
     drop(server);
+    let deadline = Instant::now() + SOON;
+    while (is_open(port) || is_open(mapper)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     assert!(!is_open(port) && !is_open(mapper));
 }

@@ -5,7 +5,7 @@ use crate::support::{
 };
 use futures_util::future::join_all;
 use protocol::topology::DELIVERY_LIMIT;
-use runtime::{BrokerError, Message};
+use runtime::{BrokerError, Message, broker::MAX_BODY};
 use std::time::Duration;
 
 pub async fn a_job_that_keeps_failing_becomes_a_dead_letter(broker: &Backend) {
@@ -67,6 +67,15 @@ pub async fn a_message_without_a_queue_is_unroutable(broker: &Backend) {
         let error = broker.publish(name, message("x")).await.unwrap_err();
         assert!(matches!(error, BrokerError::Unroutable(_)), "{error:?}");
     }
+}
+
+pub async fn what_is_too_large_is_refused_and_the_largest_arrives(broker: &Backend) {
+    let queue = declared(broker, 10).await;
+    let error = broker.publish(queue.name, message(vec![b'x'; MAX_BODY + 1])).await.unwrap_err();
+    assert_eq!(error, BrokerError::TooLarge(MAX_BODY + 1));
+    assert!(error.to_string().contains(&MAX_BODY.to_string()), "{error}");
+    broker.publish(queue.name, message(vec![b'x'; MAX_BODY])).await.unwrap();
+    assert_eq!(take(&mut broker.consume(queue, 1).await.unwrap()).await.0.len(), MAX_BODY);
 }
 
 pub async fn verdicts_do_not_mix(broker: &Backend) {

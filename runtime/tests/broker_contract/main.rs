@@ -38,6 +38,7 @@ async fn contract(broker: Backend) {
         limits::a_job_in_time_is_delivered
         limits::a_full_queue_refuses_and_recovers
         limits::a_message_without_a_queue_is_unroutable
+        limits::what_is_too_large_is_refused_and_the_largest_arrives
         limits::verdicts_do_not_mix
         limits::depth_counts_what_waits
         listening::replies_arrive_in_order
@@ -60,6 +61,8 @@ async fn amqp() {
     let broker = broker::connect(&server.url(), Duration::from_secs(20)).await.unwrap();
     contract(Backend::amqp(broker, &server.url()).await).await;
     cut::a_reader_learns_that_its_queue_was_lost(&server).await;
+    cut::what_its_publisher_gave_up_is_not_sent(&server).await;
+    cut::readiness_follows_the_broker(&server).await;
     refusals::a_wrong_password_is_named_without_being_shown(&server).await;
     refusals::a_missing_vhost_is_named(&server).await;
     refusals::a_queue_with_other_arguments_is_named(&server).await;

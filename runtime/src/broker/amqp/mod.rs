@@ -14,7 +14,7 @@ mod source;
 mod topology;
 mod work;
 
-use super::{Broker, BrokerError, Consumer, Incoming, Message, count};
+use super::{Broker, BrokerError, Consumer, Incoming, Message, check_size, count};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryFutureExt;
@@ -28,9 +28,6 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tokio_util::sync::DropGuard;
-
-/// The largest message that every supported RabbitMQ takes.
-const MAX_BODY: usize = 16 * 1024 * 1024;
 
 /// A connection to RabbitMQ that renews itself.
 pub struct AmqpBroker {
@@ -52,11 +49,7 @@ impl AmqpBroker {
     async fn send(&self, exchange: &str, key: &str, body: Bytes, ttl: Option<Duration>) -> Result<(), BrokerError> {
         error::name(exchange)?;
         error::name(key)?;
-        if body.len() > MAX_BODY {
-            let length = body.len();
-            let why = format!("a message of {length} bytes for {exchange}{key}: at most {MAX_BODY} are carried");
-            return Err(BrokerError::Misconfigured(why));
-        }
+        check_size(&body)?;
         let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
         self.outbox.send(Parcel { exchange: exchange.into(), key: key.into(), body, expires }).await
     }

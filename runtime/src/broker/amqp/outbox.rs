@@ -114,13 +114,17 @@ impl Task {
                 }
                 entry = self.entries.recv(), if self.unconfirmed.len() < UNCONFIRMED => {
                     let Some(entry) = entry else { return Ok(()) };
+                    // Its publisher gave up while there was no connection.
+                    if entry.verdict.is_closed() {
+                        continue;
+                    }
                     self.last_id += 1;
                     let entry = self.unconfirmed.entry(self.last_id).or_insert(entry);
                     session.publish(self.last_id, &entry.parcel).await?;
                 }
                 _ = retry.tick(), if !self.again.is_empty() => {
                     for id in std::mem::take(&mut self.again) {
-                        if let Some(entry) = self.unconfirmed.get(&id) {
+                        if let Some(entry) = self.unconfirmed.get(&id).filter(|entry| !entry.verdict.is_closed()) {
                             session.publish(id, &entry.parcel).await?;
                         }
                     }

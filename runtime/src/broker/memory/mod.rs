@@ -10,7 +10,7 @@ mod queue;
 mod settle;
 mod state;
 
-use super::{Broker, BrokerError, Consumer, Incoming, Message, broadcasts, count};
+use super::{Broker, BrokerError, Consumer, Incoming, Message, broadcasts, check_size, count};
 use async_trait::async_trait;
 use bytes::Bytes;
 use protocol::topology::WorkQueue;
@@ -32,12 +32,13 @@ impl MemoryBroker {
 #[async_trait]
 impl Broker for MemoryBroker {
     async fn publish(&self, queue: &str, message: Message) -> Result<(), BrokerError> {
-        let result = lock(&self.0).publish(queue, message);
+        let result = check_size(&message.body).and_then(|()| lock(&self.0).publish(queue, message));
         count::published(queue, &result);
         result
     }
 
     async fn broadcast(&self, exchange: &str, body: Bytes) -> Result<(), BrokerError> {
+        check_size(&body)?;
         // An error means that nobody listens.
         let _ = lock(&self.0).exchange(exchange).send(body);
         Ok(())
