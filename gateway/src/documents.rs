@@ -45,6 +45,7 @@ pub(crate) async fn put(
 
 /// The documents by id.
 pub(crate) async fn list(gateway: Data<Gateway>, caller: Caller) -> Result<HttpResponse, Refusal> {
+    let _permit = gateway.admission.turn(caller.tenant())?;
     match gateway.registry.knowledge(caller.tenant(), KnowledgeJob::List).await? {
         Event::Documents { documents } => Ok(HttpResponse::Ok().json(json!({"data": documents}))),
         other => Err(unexpected(other)),
@@ -55,6 +56,7 @@ pub(crate) async fn list(gateway: Data<Gateway>, caller: Caller) -> Result<HttpR
 pub(crate) async fn delete(gateway: Data<Gateway>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Refusal> {
     let document = DocumentId::parse(id.into_inner())
         .map_err(|_| Failure::new(ErrorCode::DocumentNotFound, "there is no such document"))?;
+    let _permit = gateway.admission.turn(caller.tenant())?;
     match gateway.registry.knowledge(caller.tenant(), KnowledgeJob::Delete { document }).await? {
         Event::Deleted => Ok(HttpResponse::NoContent().finish()),
         other => Err(unexpected(other)),

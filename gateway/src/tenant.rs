@@ -57,7 +57,7 @@ impl fmt::Debug for KeyHash {
 pub struct Limits {
     /// Requests and WebSocket messages per minute; also how many may come at once after a pause.
     pub requests_per_minute: u32,
-    /// Turns and document uploads that run at once.
+    /// Turns and document requests that run at once.
     pub concurrent_turns: u32,
 }
 

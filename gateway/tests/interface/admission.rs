@@ -4,6 +4,7 @@ use crate::{
     sse::Reader,
     stage::{SOON, Stage, refused},
 };
+use reqwest::Method;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,9 @@ async fn a_turn_counts_until_its_stream_is_dropped() {
     let response = ask("hi").send().await.unwrap();
     assert_eq!(response.headers()["retry-after"], "1");
     refused(response, 429, "rate_limited", None).await;
+    for (method, path) in [(Method::GET, "/v1/documents"), (Method::DELETE, "/v1/documents/a.md")] {
+        refused(stage.request(method, path).send().await.unwrap(), 429, "rate_limited", None).await;
+    }
     drop(running);
     let patience = Instant::now();
     while ask("hi").send().await.unwrap().status() != 200 {
