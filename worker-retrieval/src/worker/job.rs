@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use protocol::{Envelope, ErrorCode, Event, Failure, Reply, TenantId, Timestamp, topology};
-use runtime::{BrokerError, Context, Delivery, Message, metric, telemetry};
+use runtime::{BrokerError, Context, Delivery, Message, telemetry};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tracing::Instrument;
@@ -112,14 +112,13 @@ enum How {
 }
 
 async fn settle(delivery: Delivery, queue: &'static str, how: How) {
-    let (result, how) = match how {
-        How::Ack => (delivery.ack().await, "ack"),
-        How::Requeue => (delivery.requeue().await, "requeue"),
-        How::DeadLetter => (delivery.dead_letter().await, "dead_letter"),
+    let result = match how {
+        How::Ack => delivery.ack().await,
+        How::Requeue => delivery.requeue().await,
+        How::DeadLetter => delivery.dead_letter().await,
     };
-    match result {
-        Ok(()) => metrics::counter!(metric::SETTLED, "queue" => queue, "how" => how).increment(1),
-        // The broker delivers the job again; its reader drops the frames of the older attempt.
-        Err(error) => tracing::warn!(%error, queue, how, "a delivery could not be settled"),
+    // The broker delivers the job again; its reader drops the frames of the older attempt.
+    if let Err(error) = result {
+        tracing::warn!(%error, queue, ?how, "a delivery could not be settled");
     }
 }
