@@ -31,40 +31,65 @@ impl Ask {
         }
     }
 
-    /// The turn that answers it, accepted at `accepted`; refuses what the prompt has no room for.
-    pub fn spec(
-        &self,
-        env: &Env,
-        tenant: &TenantId,
-        view: &SessionView,
-        job: JobId,
-        accepted: Timestamp,
-    ) -> Result<Spec, Failure> {
+    /// Refuses what the prompt has no room for; the failure names the field.
+    pub fn fits(&self, env: &Env, tenant: &TenantId, view: &SessionView) -> Result<(), Failure> {
         let persona = env.persona(tenant);
-        let (lang, prompt, knowledge, sampling) = match self {
-            Ask::Message(submit) => {
-                let lang = submit.lang.clone().unwrap_or_else(|| language(&submit.content, view, &persona));
-                let grounded =
-                    ground(&env.config, persona, lang.clone(), view.chat(), submit.content.clone(), "content")?;
-                (lang, Prompt::Grounded(grounded), Some(submit.content.clone()), sampling(env, None))
-            }
+        let lang = self.lang(view, &persona);
+        let Prompt::Grounded(grounded) = self.prompt(&env.config, persona, lang, Vec::new) else { return Ok(()) };
+        let (needs, room) = (estimate(&grounded.question), grounded.room());
+        if needs <= room {
+            return Ok(());
+        }
+        let field = if matches!(self, Ask::Message(_)) { "content" } else { "messages" };
+        let message = format!("the message takes about {needs} tokens, and at most {room} fit; shorten it");
+        Err(Failure { param: Some(field.into()), ..Failure::new(ErrorCode::ContextLengthExceeded, message) })
+    }
+
+    /// The turn that answers it, accepted at `accepted`.
+    pub fn spec(&self, env: &Env, tenant: &TenantId, view: &SessionView, job: JobId, accepted: Timestamp) -> Spec {
+        let persona = env.persona(tenant);
+        let lang = self.lang(view, &persona);
+        let prompt = self.prompt(&env.config, persona, lang.clone(), || view.chat());
+        let (question, completion) = match self {
+            Ask::Message(submit) => (Some(submit.content.as_str()), None),
             Ask::Completion(completion) => {
-                let lang = language(completion.question().unwrap_or_default(), view, &persona);
-                let prompt = completion.prompt(&env.config, persona, lang.clone())?;
-                let query = completion.knowledge.then(|| completion.question().unwrap_or_default().to_string());
-                (lang, prompt, query, sampling(env, Some(completion)))
+                (completion.knowledge.then(|| completion.question().unwrap_or_default()), Some(completion))
             }
         };
-        Ok(Spec {
+        Spec {
             job,
             lang,
-            knowledge: knowledge.map(|query| Knowledge { query, top_k: env.config.passages }),
+            knowledge: question.map(|query| Knowledge { query: query.to_string(), top_k: env.config.passages }),
             prompt,
-            sampling,
+            sampling: sampling(env, completion),
             deadline: accepted.after_ms(env.config.turn_deadline_ms),
             retrieval_deadline: env.now().after_ms(env.config.retrieval_deadline_ms),
             stall_ms: env.config.stall_ms,
-        })
+        }
+    }
+
+    fn lang(&self, view: &SessionView, persona: &Persona) -> Lang {
+        match self {
+            Ask::Message(Submit { lang: Some(lang), .. }) => lang.clone(),
+            Ask::Message(submit) => language(&submit.content, view, persona),
+            Ask::Completion(completion) => language(completion.question().unwrap_or_default(), view, persona),
+        }
+    }
+
+    fn prompt(
+        &self,
+        config: &Config,
+        persona: Persona,
+        lang: Lang,
+        history: impl FnOnce() -> Vec<ChatMessage>,
+    ) -> Prompt {
+        match self {
+            Ask::Message(submit) => {
+                let (history, question, budget) = (history(), submit.content.clone(), config.prompt_tokens);
+                Prompt::Grounded(Grounded { persona, lang, history, question, budget })
+            }
+            Ask::Completion(completion) => completion.prompt(config, persona, lang),
+        }
     }
 }
 
@@ -74,34 +99,18 @@ impl Completion {
     }
 
     /// The client's system messages join the persona; its last message is the question.
-    fn prompt(&self, config: &Config, mut persona: Persona, lang: Lang) -> Result<Prompt, Failure> {
+    fn prompt(&self, config: &Config, mut persona: Persona, lang: Lang) -> Prompt {
         if !self.knowledge {
-            return Ok(Prompt::Bare(self.messages.clone()));
+            return Prompt::Bare(self.messages.clone());
         }
-        let (system, mut talk): (Vec<_>, Vec<_>) = self.messages.iter().cloned().partition(|m| m.role == Role::System);
+        let (system, mut history): (Vec<_>, Vec<_>) =
+            self.messages.iter().cloned().partition(|m| m.role == Role::System);
         for message in system {
             persona.instructions = format!("{} {}", persona.instructions, message.content);
         }
-        let question = talk.pop().map(|m| m.content).unwrap_or_default();
-        Ok(Prompt::Grounded(ground(config, persona, lang, talk, question, "messages")?))
+        let question = history.pop().map(|m| m.content).unwrap_or_default();
+        Prompt::Grounded(Grounded { persona, lang, history, question, budget: config.prompt_tokens })
     }
-}
-
-fn ground(
-    config: &Config,
-    persona: Persona,
-    lang: Lang,
-    history: Vec<ChatMessage>,
-    question: String,
-    field: &str,
-) -> Result<Grounded, Failure> {
-    let grounded = Grounded { persona, lang, history, question, budget: config.prompt_tokens };
-    let (needs, room) = (estimate(&grounded.question), grounded.room());
-    if needs > room {
-        let message = format!("the message takes about {needs} tokens, and at most {room} fit; shorten it");
-        return Err(Failure { param: Some(field.into()), ..Failure::new(ErrorCode::ContextLengthExceeded, message) });
-    }
-    Ok(grounded)
 }
 
 fn language(text: &str, view: &SessionView, persona: &Persona) -> Lang {
@@ -136,6 +145,11 @@ fn check_text(field: &str, text: &str, most: usize) -> Result<(), Failure> {
 fn check_completion(completion: &Completion, config: &Config) -> Result<(), Failure> {
     if completion.sampling.max_tokens == Some(0) {
         return Err(Failure::invalid("max_tokens", "max_tokens must be at least 1"));
+    }
+    let most = config.max_answer_tokens;
+    if let Some(asked) = completion.sampling.max_tokens.filter(|asked| *asked > most) {
+        let message = format!("max_tokens is {asked}, and at most {most} are generated; ask for fewer");
+        return Err(Failure::invalid("max_tokens", message));
     }
     match completion.messages.last() {
         None => Err(Failure::invalid("messages", "messages is empty; send at least one")),

@@ -25,18 +25,22 @@ pub struct Config {
     pub pending_messages: usize,
     /// Session actors in memory.
     pub max_sessions: usize,
-    /// Sessions that the store `memory:` keeps; beyond, new ones are refused.
+    /// Sessions that the store `memory:` keeps; beyond, the oldest one without messages goes, or else new ones are refused.
     pub max_stored: usize,
     /// Messages kept per session; the oldest go first.
     pub history_messages: usize,
+    /// Bytes of messages and their citations kept per session; the oldest go first, the last answer always stays.
+    pub history_bytes: usize,
     /// The store drops a session this many milliseconds after its last change.
     pub retention_ms: u64,
     /// Threads that run session actors.
     pub arbiters: usize,
     /// Longest prompt in (estimated) tokens.
     pub prompt_tokens: u32,
-    /// Longest answer in tokens.
+    /// Longest answer in tokens, unless a call asks for another length.
     pub answer_tokens: u32,
+    /// Longest answer in tokens that a call may ask for.
+    pub max_answer_tokens: u32,
     /// Passages asked for per question.
     pub passages: u16,
     /// Longest message in bytes.
@@ -57,10 +61,12 @@ impl Default for Config {
             max_sessions: 100_000,
             max_stored: 100_000,
             history_messages: 400,
+            history_bytes: 256 * 1024,
             retention_ms: 30 * 24 * 3600 * 1000,
             arbiters: 2,
             prompt_tokens: 3000,
             answer_tokens: 512,
+            max_answer_tokens: 4096,
             passages: 5,
             message_bytes: 32 * 1024,
         }
@@ -86,7 +92,7 @@ impl Config {
         problems
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 16] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 18] {
         const DAY: u64 = 24 * 3600 * 1000;
         [
             ("turn_deadline_ms", self.turn_deadline_ms, 100, DAY),
@@ -99,10 +105,12 @@ impl Config {
             ("max_sessions", self.max_sessions as u64, 1, 100_000_000),
             ("max_stored", self.max_stored as u64, 1, 100_000_000),
             ("history_messages", self.history_messages as u64, 2, 100_000),
+            ("history_bytes", self.history_bytes as u64, 1024, 1 << 30),
             ("retention_ms", self.retention_ms, 1_000, 3_650 * DAY),
             ("arbiters", self.arbiters as u64, 1, 256),
             ("prompt_tokens", u64::from(self.prompt_tokens), 512, 1_000_000),
-            ("answer_tokens", u64::from(self.answer_tokens), 1, 1_000_000),
+            ("answer_tokens", u64::from(self.answer_tokens), 1, u64::from(self.max_answer_tokens)),
+            ("max_answer_tokens", u64::from(self.max_answer_tokens), 1, 1_000_000),
             ("passages", u64::from(self.passages), 1, 50),
             ("message_bytes", self.message_bytes as u64, 1, 1 << 20),
         ]

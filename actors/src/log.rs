@@ -62,11 +62,6 @@ impl TurnLog {
         Some(seq)
     }
 
-    /// The number that the next event gets.
-    pub fn next_seq(&self) -> u64 {
-        self.0.events().last().map_or(0, |(seq, _)| seq + 1)
-    }
-
     /// The engine's name of the model; the first one stays.
     pub fn set_model(&self, model: String) {
         let _ = self.0.model.set(model);

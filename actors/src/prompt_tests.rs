@@ -83,7 +83,9 @@ fn a_passage_cannot_close_its_quotes() {
 }
 
 #[test]
-fn estimates_count_cjk_by_character_and_the_rest_by_bytes() {
+fn estimates_count_cjk_digits_and_punctuation_by_character_and_the_rest_by_bytes() {
+    assert_eq!(estimate("2025-11-22, 1.50"), 16);
+    assert_eq!(estimate("a\nb"), 2);
     assert_eq!(estimate(""), 0);
     assert_eq!(estimate("重置密码"), 4);
     assert_eq!(estimate("password"), 3);

@@ -11,7 +11,7 @@ use crate::{
     threads::Threads,
 };
 use actix::{Addr, Handler, MailboxError, Message, dev::ToEnvelope};
-use protocol::{ErrorCode, Event, Failure, KnowledgeJob, SessionId, Submit, TenantId};
+use protocol::{ErrorCode, Event, Failure, JobId, KnowledgeJob, SessionId, Submit, TenantId};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
@@ -75,9 +75,10 @@ impl Registry {
         self.ask(&SessionKey::new(tenant, session), Begin { ask, parent: Span::current() }).await
     }
 
-    /// Stops the session's running turn, what was shown is kept; without a running turn nothing happens.
-    pub async fn stop(&self, tenant: &TenantId, session: &SessionId) -> Result<(), Failure> {
-        self.ask(&SessionKey::new(tenant, session), Stop).await
+    /// Stops the session's turn `job` (`None`: the one that runs). What was shown is kept; one that waits ends without a word.
+    /// Nothing happens when that turn has ended.
+    pub async fn stop(&self, tenant: &TenantId, session: &SessionId, job: Option<&JobId>) -> Result<(), Failure> {
+        self.ask(&SessionKey::new(tenant, session), Stop(job.cloned())).await
     }
 
     /// Answers once, by a session actor that lives for this turn. Dropping the stream cancels the turn.
@@ -92,7 +93,8 @@ impl Registry {
         match actor.send(Begin { ask, parent: Span::current() }).timeout(PATIENCE).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(Refusal::Failed(failure))) => Err(failure),
-            Ok(Err(Refusal::Gone)) | Err(MailboxError::Closed | MailboxError::Timeout) => Err(overloaded()),
+            Err(MailboxError::Timeout) => Err(silent()),
+            Ok(Err(Refusal::Gone)) | Err(MailboxError::Closed) => Err(overloaded()),
         }
     }
 
@@ -137,7 +139,7 @@ impl Registry {
             match actor.send(message.clone()).timeout(PATIENCE).await {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(Refusal::Failed(failure))) => return Err(failure),
-                Err(MailboxError::Timeout) => return Err(overloaded()),
+                Err(MailboxError::Timeout) => return Err(silent()),
                 Ok(Err(Refusal::Gone)) | Err(MailboxError::Closed) => tokio::time::sleep(PAUSE).await,
             }
         }
@@ -181,6 +183,10 @@ impl Registry {
 
 fn overloaded() -> Failure {
     Failure::new(ErrorCode::Overloaded, "this node holds as many sessions as it can; try again shortly")
+}
+
+fn silent() -> Failure {
+    Failure::new(ErrorCode::Unavailable, "the session does not answer; try again shortly")
 }
 
 fn shutting_down() -> Failure {

@@ -39,6 +39,14 @@ pub struct StoredMessage {
     pub turn: Option<TurnRecord>,
 }
 
+impl StoredMessage {
+    /// Bytes of its texts.
+    fn bytes(&self) -> usize {
+        let cited = self.citations.iter().map(|citation| citation.title.len() + citation.passage.len());
+        self.content.len() + cited.sum::<usize>()
+    }
+}
+
 /// What is kept of a turn besides its words, so that a repeat of its message gets the same end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TurnRecord {
@@ -58,11 +66,17 @@ impl SessionView {
         Self { id, created, lang: None, messages: Vec::new() }
     }
 
-    /// Adds a question and its answer, and drops the oldest such pairs beyond `keep` messages.
-    pub fn append(&mut self, question: StoredMessage, answer: StoredMessage, keep: usize) {
+    /// Adds a question and its answer, and drops the oldest such pairs beyond `keep` messages or `bytes` bytes of them; what
+    /// is added stays.
+    pub fn append(&mut self, question: StoredMessage, answer: StoredMessage, keep: usize, bytes: usize) {
         self.messages.extend([question, answer]);
-        let surplus = self.messages.len().saturating_sub(keep);
-        self.messages.drain(..surplus.next_multiple_of(2));
+        let sizes = self.messages.rchunks(2).scan(0usize, |total, pair| {
+            *total += pair.iter().map(StoredMessage::bytes).sum::<usize>();
+            Some(*total)
+        });
+        let fitting = sizes.take_while(|total| *total <= bytes).count().min(keep / 2).max(1);
+        let surplus = self.messages.len().saturating_sub(2 * fitting);
+        self.messages.drain(..surplus);
     }
 
     /// The answer to the message that its client called `id`.
@@ -96,4 +110,29 @@ pub(crate) fn encode(session: &SessionView) -> serde_json::Result<Bytes> {
 pub(crate) fn decode(bytes: &[u8]) -> Result<SessionView, String> {
     let Format { v, session } = serde_json::from_slice(bytes).map_err(|error| json::place(&error))?;
     if v == VERSION { Ok(session) } else { Err(format!("format version {v}, expected {VERSION}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(role: Role, text: &str) -> StoredMessage {
+        let (content, citations) = (text.to_string(), Vec::new());
+        StoredMessage { role, content, citations, at: Timestamp(0), client_message_id: None, turn: None }
+    }
+
+    fn kept(keep: usize, bytes: usize, answers: &[&str]) -> Vec<String> {
+        let mut view = SessionView::new(SessionId::parse("s").unwrap(), Timestamp(0));
+        for answer in answers {
+            view.append(message(Role::User, "?"), message(Role::Assistant, answer), keep, bytes);
+        }
+        view.messages.into_iter().skip(1).step_by(2).map(|m| m.content).collect()
+    }
+
+    #[test]
+    fn the_oldest_pairs_go_beyond_either_bound_and_the_last_one_stays() {
+        assert_eq!(kept(4, 1000, &["a", "b", "c"]), ["b", "c"]);
+        assert_eq!(kept(100, 10, &["1234", "1234", "12"]), ["1234", "12"]);
+        assert_eq!(kept(100, 10, &["1234", "1234", "a long last answer"]), ["a long last answer"]);
+    }
 }

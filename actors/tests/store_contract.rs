@@ -112,16 +112,35 @@ async fn memory() {
 }
 
 #[tokio::test]
-async fn memory_that_is_full_refuses_new_sessions_until_old_ones_expire() {
+async fn memory_full_of_messages_refuses_new_sessions_until_old_ones_expire() {
     let clock = ManualClock::default();
     let config = Config { max_stored: 1, ..config("memory:", 1_000) };
     let store = connect(&config, Arc::new(clock.clone()), Duration::ZERO).await.unwrap();
     let (a, b) = (key("t", "a"), key("t", "b"));
     store.save(&a, Version::default(), stored(FIRST, b"a")).await.unwrap();
-    assert_eq!(store.save(&b, Version::default(), stored(FIRST, b"b")).await, Err(StoreError::Full));
     store.save(&a, FIRST, stored(FIRST.next(), b"a")).await.unwrap();
+    assert_eq!(store.save(&b, Version::default(), stored(FIRST, b"b")).await, Err(StoreError::Full));
+    store.save(&a, FIRST.next(), stored(FIRST.next().next(), b"a")).await.unwrap();
     clock.advance(1_001);
     store.save(&b, Version::default(), stored(FIRST, b"b")).await.unwrap();
+}
+
+#[tokio::test]
+async fn who_only_creates_sessions_takes_no_room_from_those_with_messages() {
+    let config = Config { max_stored: 3, ..config("memory:", 60_000) };
+    let store = open(&config).await;
+    let talk = key("a", "talk");
+    store.save(&talk, Version::default(), stored(FIRST, b"created")).await.unwrap();
+    store.save(&talk, FIRST, stored(FIRST.next(), b"answered")).await.unwrap();
+    let empty: Vec<SessionKey> = (0..10).map(|n| key("b", &format!("empty-{n}"))).collect();
+    for key in &empty {
+        store.save(key, Version::default(), stored(FIRST, b"created")).await.unwrap();
+    }
+    let mut kept = Vec::new();
+    for key in [&talk].into_iter().chain(&empty) {
+        kept.extend(store.load(key).await.unwrap().map(|_| key.clone()));
+    }
+    assert_eq!(kept, [talk, empty[8].clone(), empty[9].clone()]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -157,7 +157,10 @@ impl Socket {
                     tracing::info_span!("admission", method = "message", route = ROUTE, tenant = %self.caller.tenant());
                 self.submit(message).instrument(span).await
             }
-            ClientFrame::Stop {} => Ok(self.gateway.registry.stop(self.caller.tenant(), &self.id).await?),
+            ClientFrame::Stop {} => {
+                let turn = self.turns.front().map(|(turn, _)| turn.job());
+                Ok(self.gateway.registry.stop(self.caller.tenant(), &self.id, turn).await?)
+            }
         }
     }
 

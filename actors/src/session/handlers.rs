@@ -1,9 +1,8 @@
 //! What the actor answers to each request.
 
 use super::{
-    Answered, Begin, Delete, Leave, Refusal, Session, Stop, View, not_found,
-    running::{Pending, replay, too_many_pending},
-    store_failure,
+    Answered, Begin, Delete, Leave, Refusal, Session, Stop, View, not_found, store_failure,
+    turns::{Pending, replay, too_many_pending},
 };
 use crate::{SessionView, TurnLog, TurnStream, ask::Ask, turn::Input};
 use actix::{ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
@@ -26,7 +25,8 @@ impl Handler<Begin> for Session {
         }
         let (log, accepted) = (TurnLog::new(self.env.new_job()), self.env.now());
         let stream = log.reader();
-        let pending = Pending { ask, log, parent, accepted, slot: self.env.load.turn() };
+        let (slot, watch) = (self.env.load.turn(), self.watch_readers(&log, ctx));
+        let pending = Pending { ask, log, parent, accepted, slot, watch };
         match self.running {
             Some(_) => self.pending.push_back(pending),
             None => self.start(pending, ctx),
@@ -61,9 +61,7 @@ impl Session {
         if self.running.is_some() && self.pending.len() >= limit {
             return Err(too_many_pending(limit).into());
         }
-        let view = &self.kept()?.view;
-        ask.spec(&self.env, &self.key().tenant, view, self.env.new_job(), self.env.now())?;
-        Ok(())
+        Ok(ask.fits(&self.env, &self.key().tenant, &self.kept()?.view)?)
     }
 }
 
@@ -80,11 +78,15 @@ impl Handler<View> for Session {
 impl Handler<Stop> for Session {
     type Result = Answered<()>;
 
-    fn handle(&mut self, _: Stop, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Stop(turn): Stop, ctx: &mut Context<Self>) -> Self::Result {
         self.kept()?;
         self.touch();
-        if let Some(turn) = self.running.as_ref().map(|running| running.log.job().clone()) {
-            self.feed(&turn, Input::Stop, ctx);
+        let running = self.running.as_ref().map(|running| running.log.job().clone());
+        if let Some(turn) = turn.or(running) {
+            match self.take_pending(&turn) {
+                Some(waiting) => waiting.stopped(),
+                None => self.feed(&turn, Input::Stop, ctx),
+            }
         }
         Ok(())
     }

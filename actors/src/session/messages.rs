@@ -2,7 +2,7 @@
 
 use crate::{SessionView, TurnStream, ask::Ask};
 use actix::Message;
-use protocol::Failure;
+use protocol::{Failure, JobId};
 use tracing::Span;
 
 /// Why an actor does not do it.
@@ -37,10 +37,10 @@ pub(crate) struct Begin {
 #[rtype(result = "Answered<SessionView>")]
 pub(crate) struct View;
 
-/// Stop the running turn.
+/// Stop the turn, whether it runs or waits; `None`: the one that runs.
 #[derive(Clone, Message)]
 #[rtype(result = "Answered<()>")]
-pub(crate) struct Stop;
+pub(crate) struct Stop(pub Option<JobId>);
 
 /// Forget the session.
 #[derive(Clone, Message)]

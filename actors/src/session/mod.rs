@@ -1,11 +1,12 @@
 //! The session actor: one conversation, one turn at a time.
 
+mod commit;
 mod handlers;
 mod messages;
 mod observe;
 mod outbox;
-mod running;
 mod steps;
+mod turns;
 
 pub(crate) use messages::{Answered, Begin, Delete, Leave, Refusal, Stop, View};
 
@@ -19,9 +20,9 @@ use crate::{
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture, prelude::ActorContext};
 use outbox::Outbox;
 use protocol::{ErrorCode, Failure};
-use running::{Pending, Running};
 use runtime::metric;
 use std::{collections::VecDeque, sync::Arc, time::Duration};
+use turns::{Pending, Running};
 
 /// An actor without a session answers for this long, so that those who wait for it learn why.
 const LINGER: Duration = Duration::from_millis(200);

@@ -1,14 +1,12 @@
 //! The running turn's steps: what happened goes into its machine, what it wants done is done.
 
-use super::{Kept, Session, outbox::Outgoing, store_failure};
+use super::{Session, outbox::Outgoing};
 use crate::{
     publish::Job,
-    state,
-    store::Stored,
-    turn::{Answer, Effect, Input},
+    turn::{Effect, Input},
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use protocol::{ErrorCode, Failure, JobId, Timestamp, TurnEvent};
+use protocol::{JobId, Timestamp};
 use std::{collections::VecDeque, time::Duration};
 
 impl Session {
@@ -117,41 +115,5 @@ impl Session {
             session.feed(&turn, Input::Tick, ctx);
         });
         running.timer = Some((at, handle));
-    }
-
-    /// Stores the exchange; a stateless call has nothing to store.
-    fn commit(&mut self, answer: Answer, now: Timestamp, ctx: &mut Context<Self>) -> Option<Input> {
-        let (running, kept) = (self.running.as_ref()?, self.kept.as_ref()?);
-        let (Some(expected), Some((question, reply))) = (kept.version, running.exchange(answer, now)) else {
-            return Some(Input::Committed);
-        };
-        let mut view = kept.view.clone();
-        view.lang = Some(running.lang.clone());
-        view.append(question, reply, self.env.config.history_messages);
-        let state = match state::encode(&view) {
-            Ok(state) => state,
-            Err(error) => return Some(Input::CommitFailed(Failure::new(ErrorCode::Internal, error.to_string()))),
-        };
-        let (env, key, turn) = (self.env.clone(), self.key().clone(), running.log.job().clone());
-        let next = Stored { version: expected.next(), state };
-        let written = Kept { view, version: Some(next.version) };
-        let save = async move { env.store.save(&key, expected, next).await };
-        ctx.spawn(save.into_actor(self).map(move |saved, session, ctx| match saved {
-            Ok(()) => {
-                session.kept = Some(written);
-                session.feed(&turn, Input::Committed, ctx);
-            }
-            Err(error) => session.overtaken(&turn, store_failure(&error), ctx),
-        }));
-        None
-    }
-
-    /// What is stored may differ from what is held here: the actor ends its turns and leaves, the next one reads anew.
-    fn overtaken(&mut self, turn: &JobId, failure: Failure, ctx: &mut Context<Self>) {
-        self.leaving = true;
-        for pending in self.pending.drain(..) {
-            pending.log.emit(TurnEvent::Failed(failure.clone()));
-        }
-        self.feed(turn, Input::CommitFailed(failure), ctx);
     }
 }

@@ -335,6 +335,7 @@ fn part(turn: &JobId, kind: char, n: u32) -> JobId {
     JobId::parse(format!("{turn}.{kind}{n}")).unwrap_or_else(|_| turn.clone())
 }
 
+/// What a turn is told that nobody read.
 pub(crate) fn unread() -> Failure {
     Failure::new(ErrorCode::Unavailable, "nobody was reading; send the message again")
 }

@@ -21,7 +21,7 @@ async fn messages_that_wait_are_bounded() {
     assert_eq!(refused.code, ErrorCode::Overloaded);
     assert!(refused.message.contains("2 messages"), "{}", refused.message);
     for stream in accepted {
-        system.registry.stop(&tenant(), &session).await.unwrap();
+        system.registry.stop(&tenant(), &session, None).await.unwrap();
         finished(&collect(stream).await);
     }
 }
@@ -47,7 +47,7 @@ async fn a_full_node_lets_idle_sessions_leave_and_else_refuses() {
     let refused = system.registry.submit(&tenant(), &session, message("hi", None)).await.unwrap_err();
     assert_eq!(refused.code, ErrorCode::Overloaded);
     let (stream, freed) = busy.pop().unwrap();
-    system.registry.stop(&tenant(), &freed).await.unwrap();
+    system.registry.stop(&tenant(), &freed, None).await.unwrap();
     collect(stream).await;
     finished(&collect(system.say(&session, "hi").await).await);
 }
@@ -71,7 +71,12 @@ async fn bad_messages_are_refused_with_their_field() {
         system.registry.complete(&acme, Completion { messages, knowledge: true, sampling })
     };
     let user = vec![ChatMessage::new(Role::User, "hi")];
-    assert_eq!(call(user, Some(0)).await.unwrap_err().param.as_deref(), Some("max_tokens"));
+    for (asked, told) in [(0, "at least 1"), (4097, "at most 4096"), (u32::MAX, "at most 4096")] {
+        let refused = call(user.clone(), Some(asked)).await.unwrap_err();
+        assert_eq!(refused.param.as_deref(), Some("max_tokens"));
+        assert!(refused.message.contains(told), "{refused}");
+    }
+    finished(&collect(call(user, Some(4096)).await.unwrap()).await);
     for messages in [vec![], vec![ChatMessage::new(Role::Assistant, "hi")]] {
         assert_eq!(call(messages, None).await.unwrap_err().param.as_deref(), Some("messages"));
     }

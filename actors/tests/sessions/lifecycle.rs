@@ -83,7 +83,7 @@ async fn a_session_is_unknown_to_another_tenant_and_after_its_deletion() {
     let registry = &system.registry;
     not_found(registry.view(&stranger, &session).await.err().map(|f| f.code));
     not_found(registry.submit(&stranger, &session, message("hi", None)).await.err().map(|f| f.code));
-    not_found(registry.stop(&stranger, &session).await.err().map(|f| f.code));
+    not_found(registry.stop(&stranger, &session, None).await.err().map(|f| f.code));
     not_found(registry.delete(&stranger, &session).await.err().map(|f| f.code));
     not_found(registry.view(&tenant(), &SessionId::parse("ses_unknown").unwrap()).await.err().map(|f| f.code));
     finished(&collect(system.say(&session, "hi").await).await);
@@ -119,7 +119,7 @@ async fn draining_awaits_running_turns_and_refuses_new_ones() {
     assert_eq!(refused.unwrap_err().code, ErrorCode::Unavailable);
     assert_eq!(system.registry.create(&tenant()).await.unwrap_err().code, ErrorCode::Unavailable);
     assert!(!drained.is_finished());
-    system.registry.stop(&tenant(), &session).await.unwrap();
+    system.registry.stop(&tenant(), &session, None).await.unwrap();
     finished(&collect(stream).await);
     drained.await.unwrap();
     assert_eq!(system.registry.view(&tenant(), &session).await.unwrap_err().code, ErrorCode::Unavailable);

@@ -93,12 +93,12 @@ async fn stopping_keeps_what_was_said_and_frees_the_worker() {
     let session = system.session().await;
     let mut stream = system.say(&session, "Tell me all").await;
     while !matches!(stream.next().await, Some((_, TurnEvent::Token { .. }))) {}
-    system.registry.stop(&tenant(), &session).await.unwrap();
+    system.registry.stop(&tenant(), &session, None).await.unwrap();
     assert_eq!(finished(&collect(stream).await), ("Well".into(), FinishReason::Cancelled));
     eventually("the job is cancelled", || system.worker.cancelled.lock().unwrap().len() == 1).await;
     let view = system.registry.view(&tenant(), &session).await.unwrap();
     assert_eq!(view.messages[1].content, "Well");
-    system.registry.stop(&tenant(), &session).await.unwrap();
+    system.registry.stop(&tenant(), &session, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -120,7 +120,7 @@ async fn a_turn_that_nobody_reads_is_cancelled_after_the_grace() {
     let mut again = submit().await.unwrap();
     while !matches!(again.next().await, Some((_, TurnEvent::Token { .. }))) {}
     assert_ne!(*again.job(), first, "a repeat of the message is answered anew");
-    system.registry.stop(&tenant(), &session).await.unwrap();
+    system.registry.stop(&tenant(), &session, None).await.unwrap();
     assert_eq!(finished(&collect(again).await).0, "Well");
 }
 

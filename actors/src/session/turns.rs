@@ -6,11 +6,11 @@ use crate::{
     ask::Ask,
     load::Accepted,
     replies::Inbox,
-    turn::{Answer, Input, Spec, Turn},
+    turn::{Answer, Input, Turn, unread},
 };
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, StreamHandler, WrapFuture};
 use futures_util::stream::unfold;
-use protocol::{ClientMessageId, ErrorCode, Failure, JobId, Lang, Role, Timestamp, TurnEvent};
+use protocol::{ClientMessageId, ErrorCode, Failure, FinishReason, JobId, Lang, Role, Timestamp, TurnEvent, Usage};
 use std::time::Duration;
 use tracing::Span;
 
@@ -21,11 +21,24 @@ pub(super) struct Pending {
     pub parent: Span,
     pub accepted: Timestamp,
     pub slot: Accepted,
+    /// Sees when nobody reads any more.
+    pub watch: SpawnHandle,
 }
 
 impl Pending {
     pub fn client_message_id(&self) -> Option<&ClientMessageId> {
         client_message_id(&self.ask)
+    }
+
+    /// Ends it before its first word.
+    pub fn stopped(self) {
+        self.log.emit(TurnEvent::Retrieved { citations: Vec::new() });
+        self.log.emit(TurnEvent::Finished {
+            text: String::new(),
+            finish_reason: FinishReason::Cancelled,
+            usage: Usage::default(),
+            citations: Vec::new(),
+        });
     }
 }
 
@@ -35,6 +48,7 @@ pub(super) struct Running {
     pub log: TurnLog,
     pub observed: Observed,
     pub lang: Lang,
+    pub deadline: Timestamp,
     pub timer: Option<(Timestamp, SpawnHandle)>,
     ask: Ask,
     accepted: Timestamp,
@@ -106,22 +120,18 @@ impl StreamHandler<Arrived> for Session {
 }
 
 impl Session {
-    /// The turn's time has come; one that cannot be asked any more fails.
+    /// The turn's time has come.
     pub(super) fn start(&mut self, pending: Pending, ctx: &mut Context<Self>) {
         let Some(kept) = &self.kept else { return };
-        let Pending { ask, log, parent, accepted, slot } = pending;
+        let Pending { ask, log, parent, accepted, slot, watch } = pending;
         let (job, tenant) = (log.job().clone(), &self.place.key.tenant);
-        let spec: Spec = match ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted) {
-            Ok(spec) => spec,
-            Err(failure) => {
-                log.emit(TurnEvent::Failed(failure));
-                return;
-            }
-        };
+        let spec = ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted);
         let observed = Observed::new(&self.place.key, &spec, &parent, accepted);
-        let watches = [self.watch_replies(&job, ctx), self.watch_readers(&log, kept.version.is_none(), ctx)];
-        let (lang, turn) = (spec.lang.clone(), Turn::new(spec));
-        self.running = Some(Running { turn, log, observed, lang, timer: None, ask, accepted, watches, _slot: slot });
+        let watches = [self.watch_replies(&job, ctx), watch];
+        let (lang, deadline, turn) = (spec.lang.clone(), spec.deadline, Turn::new(spec));
+        let timer = None;
+        self.running =
+            Some(Running { turn, log, observed, lang, deadline, timer, ask, accepted, watches, _slot: slot });
         self.feed(&job, Input::Accepted, ctx);
     }
 
@@ -145,11 +155,20 @@ impl Session {
     }
 
     /// A stateless call has no grace: nobody can come back to it.
-    fn watch_readers(&self, log: &TurnLog, is_stateless: bool, ctx: &mut Context<Self>) -> SpawnHandle {
-        let grace = if is_stateless { 0 } else { self.env.config.abandon_grace_ms };
+    pub(super) fn watch_readers(&self, log: &TurnLog, ctx: &mut Context<Self>) -> SpawnHandle {
+        let grace = if self.is_stateless() { 0 } else { self.env.config.abandon_grace_ms };
         let (job, abandoned) = (log.job().clone(), log.abandoned(Duration::from_millis(grace)));
         let watch = abandoned.into_actor(self);
-        ctx.spawn(watch.map(move |(), session, ctx| session.feed(&job, Input::Abandoned, ctx)))
+        ctx.spawn(watch.map(move |(), session, ctx| match session.take_pending(&job) {
+            Some(waiting) => drop(waiting.log.emit(TurnEvent::Failed(unread()))),
+            None => session.feed(&job, Input::Abandoned, ctx),
+        }))
+    }
+
+    /// Takes a turn that waits out of its queue.
+    pub(super) fn take_pending(&mut self, turn: &JobId) -> Option<Pending> {
+        let place = self.pending.iter().position(|pending| pending.log.job() == turn)?;
+        self.pending.remove(place)
     }
 
     /// Ends all turns of the session with `failure`; one that is being stored ends as it would.
