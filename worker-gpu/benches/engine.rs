@@ -1,4 +1,4 @@
-//! How fast an engine is: `cargo bench -p worker-gpu -- <engine> <models dir> [prompt tokens] [generated tokens]`.
+//! How fast an engine is: `cargo bench -p worker-gpu -- <engine> <models dir> [prompt tokens] [generated tokens] [sequences]`.
 //!
 //! Prints wall and processor time, since the wall tells little on a busy machine.
 
@@ -9,7 +9,7 @@ use worker_gpu::{Config, Engine, Output, Request, SequenceId};
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let [engine, dir, ..] = args.as_slice() else {
-        println!("usage: engine <engine> <models dir> [prompt tokens] [generated tokens]");
+        println!("usage: engine <engine> <models dir> [prompt tokens] [generated tokens] [sequences]");
         return Ok(());
     };
     let number = |at: usize, default: u32| args.get(at).and_then(|arg| arg.parse().ok()).unwrap_or(default);
@@ -23,7 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         engine.step()?;
     }
     println!("prefill of {prefilled}: {} tok/s", begin.rates(&Moment::now()?, prefilled));
-    for sequences in [1, 4, 8, 16] {
+    let only: Option<u64> = args.get(4).and_then(|arg| arg.parse().ok());
+    for sequences in only.map_or(vec![1, 4, 8, 16], |only| vec![only]) {
         println!("decode of {sequences:2}: {} tok/s", decode(&mut *engine, sequences, generated)?);
     }
     Ok(())

@@ -78,7 +78,9 @@ pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, cont
     let mut intake =
         Intake { shared: Arc::new(shared), jobs: JoinSet::new(), cancels, consumer, handed_back: Vec::new() };
     let ended = intake.take_jobs(engine_end).await;
-    intake.drain(Duration::from_millis(if ended.is_ok() { config.drain_ms } else { 0 })).await;
+    // Jobs of a failed engine end by themselves.
+    let grace = if ended.is_ok() { Duration::from_millis(config.drain_ms) } else { HAND_BACK };
+    intake.drain(grace).await;
     ended
 }
 

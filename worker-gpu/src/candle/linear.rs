@@ -22,8 +22,8 @@ const WIDTH: usize = 256;
 const HEIGHT: usize = 16;
 /// Outputs of the smallest shard.
 const SHARD: usize = 64;
-/// Rows from which on the rows are spread over the threads, not the shards, so that each is prepared once. Half of them
-/// still make up for reading the weights.
+/// Rows that make up for reading the weights once more. From twice as many on, rows are spread over the threads and not
+/// shards, so that each row is prepared once.
 const ROWS: usize = 64;
 
 /// `y = x · Wᵀ + b`.
@@ -67,9 +67,9 @@ impl Linear {
         let most = layers.iter().map(|layer| layer.shards.len()).max().unwrap_or(1);
         let parts = if most == 1 {
             vec![part(&layers, 0..1, &xs, 0)?]
-        } else if rows >= ROWS {
+        } else if rows >= 2 * ROWS {
             // More pieces than threads, so that others make up for a thread that the system took away.
-            let step = rows.div_ceil(2 * most).max(ROWS / 2).next_multiple_of(4);
+            let step = rows.div_ceil(2 * most).max(ROWS).next_multiple_of(4);
             let starts: Vec<usize> = (0..rows).step_by(step).collect();
             let chunk = |&at: &usize| part(&layers, 0..most, &xs.narrow(0, at, step.min(rows - at))?, at);
             starts.par_iter().map(chunk).collect::<Result<_>>()?
@@ -216,7 +216,7 @@ mod tests {
             let (wide, narrow) = (weight(336), weight(64));
             let layer =
                 |weight: &QTensor, shards| Linear::new(weight, vec![0.5; weight.shape().dims()[0]], shards).unwrap();
-            for rows in [1, 3, 17, 64] {
+            for rows in [1, 3, 17, 130] {
                 let xs = numbers(rows, inputs);
                 let whole = layer(&wide, 1).forward(&xs).unwrap().to_vec2::<f32>().unwrap();
                 let (wide, narrow) = (layer(&wide, 4), layer(&narrow, 4));

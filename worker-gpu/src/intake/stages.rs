@@ -13,6 +13,7 @@ pub(super) struct Stages {
     span: Span,
     came: Instant,
     last_token: Option<Instant>,
+    prompt_tokens: u32,
 }
 
 impl Stages {
@@ -20,7 +21,7 @@ impl Stages {
     pub fn queue_wait(model: &str, traceparent: Option<String>) -> Self {
         let span = info_span!("queue_wait", gen_ai.request.model = model);
         telemetry::continue_from(&span, traceparent.as_deref());
-        Self { model: model.into(), traceparent, span, came: Instant::now(), last_token: None }
+        Self { model: model.into(), traceparent, span, came: Instant::now(), last_token: None, prompt_tokens: 0 }
     }
 
     /// The job has a slot; it was published at `published`.
@@ -29,6 +30,7 @@ impl Stages {
         let span = info_span!("prefill", gen_ai.request.model = model, gen_ai.usage.input_tokens = prompt_tokens);
         self.enter(span);
         histogram!(metric::ENGINE_QUEUE).record(now.ms_from(published) as f64 / 1000.0);
+        self.prompt_tokens = prompt_tokens;
         counter!(metric::ENGINE_PROMPT_TOKENS).increment(prompt_tokens.into());
     }
 
@@ -65,6 +67,9 @@ impl Stages {
             FinishReason::Length => "length",
             FinishReason::Cancelled => "cancelled",
         };
+        // Some engines know the prompt's length only now.
+        let unknown = usage.prompt_tokens.saturating_sub(self.prompt_tokens);
+        counter!(metric::ENGINE_PROMPT_TOKENS).increment(unknown.into());
         self.span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
         self.span.record("gen_ai.usage.output_tokens", usage.completion_tokens);
         self.span.record("gen_ai.response.finish_reasons", reason);

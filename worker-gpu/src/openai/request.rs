@@ -17,6 +17,8 @@ pub(super) struct Server {
     pub model: String,
     base: String,
     key: String,
+    /// An answer has no more tokens, and so no more pieces, than this.
+    context_tokens: usize,
     client: Client,
 }
 
@@ -26,7 +28,8 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let silence = Duration::from_millis(config.openai_silence_ms);
         let client = Client::builder().connect_timeout(CONNECT).read_timeout(silence).build()?;
-        Ok(Self { model, base, key: config.openai_key.0.clone(), client })
+        let (key, context_tokens) = (config.openai_key.0.clone(), config.context_tokens);
+        Ok(Self { model, base, key, context_tokens, client })
     }
 
     /// Sends a request; its answer is a stream.
@@ -64,7 +67,7 @@ impl Server {
             "messages": request.messages,
             "stream": true,
             "stream_options": { "include_usage": true },
-            "max_tokens": sampling.max_tokens,
+            "max_tokens": self.context_tokens.min(sampling.max_tokens as usize),
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             // Servers read a signed number.
