@@ -2,7 +2,7 @@
 
 use crate::support::{Step, System, collect, eventually, failed, finished, message, tenant, text_of};
 use actors::{Completion, Config, SamplingRequest};
-use protocol::{ChatMessage, ErrorCode, FinishReason, InferenceJob, Lang, Role, TurnEvent};
+use protocol::{ChatMessage, ErrorCode, FinishReason, InferenceJob, JobId, Lang, Role, TurnEvent};
 use std::time::Duration;
 
 fn answer(_: &InferenceJob, _: u32) -> Vec<Step> {
@@ -99,6 +99,61 @@ async fn stopping_keeps_what_was_said_and_frees_the_worker() {
     let view = system.registry.view(&tenant(), &session).await.unwrap();
     assert_eq!(view.messages[1].content, "Well");
     system.registry.stop(&tenant(), &session, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stop_ends_the_turn_that_it_names_and_no_other() {
+    let system = System::start(Config::default(), |_, _| vec![Step::Say("Well"), Step::AwaitCancel]).await;
+    let (session, acme) = (system.session().await, tenant());
+    let (registry, of) = (&system.registry, (&acme, &session));
+    let stop = |job: JobId| async move { registry.stop(of.0, of.1, Some(&job)).await.unwrap() };
+    let (mut running, waiting) = (system.say(&session, "one").await, system.say(&session, "two").await);
+    let last = system.say(&session, "three").await;
+    while !matches!(running.next().await, Some((_, TurnEvent::Token { .. }))) {}
+    stop(JobId::parse("job_of_before").unwrap()).await;
+    stop(waiting.job().clone()).await;
+    assert_eq!(finished(&collect(waiting).await), (String::new(), FinishReason::Cancelled));
+    assert!(system.worker.cancelled.lock().unwrap().is_empty(), "the first one runs on");
+    for stream in [running, last] {
+        stop(stream.job().clone()).await;
+        finished(&collect(stream).await);
+    }
+    let view = system.registry.view(&tenant(), &session).await.unwrap();
+    assert!(view.messages.iter().all(|m| m.content != "two"));
+}
+
+#[tokio::test]
+async fn a_waiting_turn_that_nobody_reads_leaves_the_queue() {
+    let config = Config { abandon_grace_ms: 50, pending_messages: 1, ..Config::default() };
+    let system = System::start(config, |_, _| vec![Step::Say("Well"), Step::AwaitCancel]).await;
+    let session = system.session().await;
+    let mut running = system.say(&session, "one").await;
+    drop(system.say(&session, "two").await);
+    let acme = tenant();
+    let mut accepted = Err(ErrorCode::Overloaded);
+    for _ in 0..100 {
+        accepted = system.registry.submit(&acme, &session, message("three", None)).await.map_err(|f| f.code);
+        if accepted.is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let accepted = accepted.unwrap();
+    while !matches!(running.next().await, Some((_, TurnEvent::Token { .. }))) {}
+    for stream in [running, accepted] {
+        system.registry.stop(&acme, &session, Some(stream.job())).await.unwrap();
+        finished(&collect(stream).await);
+    }
+    let asked = |text| {
+        system
+            .worker
+            .jobs
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|job| job.body.messages.iter().any(|m| m.content.starts_with(text)))
+    };
+    assert!(!asked("two"));
 }
 
 #[tokio::test]
