@@ -7,7 +7,11 @@ use crate::{
     tokens::Tokens,
 };
 use protocol::{ChatMessage, FinishReason, Role, Sampling};
-use std::{fs::File, path::PathBuf, sync::Arc};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 const SMALL: &str = "SmolLM2-135M-Instruct.Q4_1.gguf";
 const DEFAULT: &str = "qwen2.5-coder-1.5b-instruct-q4_k_m.gguf";
@@ -24,27 +28,40 @@ fn model(file: &str) -> Option<PathBuf> {
     found
 }
 
-#[test]
-fn a_real_model_answers_two_questions_at_once() {
-    let Some(path) = model(SMALL) else { return };
-    let config = Config { max_sequences: 2, context_tokens: 512, ..Config::default() };
-    let mut engine = CandleEngine::open(&config, &path, Arc::new(runtime::clock::System)).unwrap();
-    for (id, question) in [(1, "What is the capital of France?"), (2, "Which planet is called the red planet?")] {
+/// What the model at `path` answers to each question, all at once.
+fn answers(path: &Path, questions: &[&str]) -> Vec<String> {
+    let config = Config { max_sequences: questions.len(), context_tokens: 512, ..Config::default() };
+    let mut engine = CandleEngine::open(&config, path, Arc::new(runtime::clock::System)).unwrap();
+    for (id, question) in questions.iter().enumerate() {
         let sampling = Sampling { max_tokens: 24, temperature: 0.0, top_p: 1.0, seed: 0, stop: vec![] };
-        let messages = vec![ChatMessage::new(Role::User, question)];
-        engine.add(Request { id: SequenceId(id), messages, prefix: String::new(), sampling }).unwrap();
+        let messages = vec![ChatMessage::new(Role::User, *question)];
+        engine.add(Request { id: SequenceId(id as u64), messages, prefix: String::new(), sampling }).unwrap();
     }
-    let mut texts = [String::new(), String::new()];
+    let mut texts = vec![String::new(); questions.len()];
     while !engine.is_idle() {
         for output in engine.step().unwrap() {
             match output {
-                Output::Token { id, text, .. } => texts[id.0 as usize - 1] += &text,
+                Output::Token { id, text, .. } => texts[id.0 as usize] += &text,
                 Output::Finished { reason, .. } => assert_ne!(reason, FinishReason::Cancelled),
                 _ => {}
             }
         }
     }
+    texts
+}
+
+#[test]
+fn a_real_model_answers_two_questions_at_once() {
+    let Some(path) = model(SMALL) else { return };
+    let texts = answers(&path, &["What is the capital of France?", "Which planet is called the red planet?"]);
     assert!(texts[0].contains("Paris") && texts[1].contains("Mars"), "{texts:?}");
+}
+
+#[test]
+fn the_default_model_answers_in_two_languages_at_once() {
+    let Some(path) = model(DEFAULT) else { return };
+    let texts = answers(&path, &["法国的首都是哪里?", "What is the capital of Italy?"]);
+    assert!(texts[0].contains("巴黎") && texts[1].contains("Rome"), "{texts:?}");
 }
 
 /// The ids that the model was trained on for this conversation.
