@@ -1,40 +1,40 @@
 //! Session actors: the turn state machine, the prompt, the registry and the session store.
 //!
 //! A message comes in through [`Registry::submit`], becomes a turn of its session's actor, and is read back through a
-//! [`TurnStream`]. What a turn does is decided by [`turn::Turn`], which is pure; the actor carries it out.
+//! [`TurnStream`]. What a turn does is decided by `turn::Turn`, which is pure; the actor carries it out.
 //!
 //! # Concurrency
 //!
 //! One session is one actor on one thread, so its state needs no lock, and it runs one turn at a time, in the order of
 //! arrival. Actors are reached by `send` and `try_send` only, never by `do_send`, which ignores the mailbox's bound. Waiting
 //! (for the broker, the store, a timer) is a future that the actor owns and that ends with it; its outcome returns to the
-//! actor as an [`turn::Input`] of the turn it was begun for, and is dropped if that turn has ended. What is shared between
+//! actor as an `turn::Input` of the turn it was begun for, and is dropped if that turn has ended. What is shared between
 //! threads is the map of a shard, the routes of replies and a turn's log; each is behind a mutex that is never held across an
 //! `await`, and none is taken while another is held. Whoever finds an actor leaving asks for the session anew.
 //! Everything that the registry offers is safe to drop at any time.
 
 mod ask;
-pub mod cited;
+mod cited;
 mod completion;
-pub mod config;
+mod config;
 mod env;
 mod json;
 mod knowledge;
-pub mod lang;
+mod lang;
 mod load;
-pub mod log;
-pub mod persona;
-pub mod prompt;
+mod log;
+mod persona;
+mod prompt;
 mod publish;
-pub mod registry;
+mod registry;
 mod replies;
 mod session;
 mod shard;
 mod start;
-pub mod state;
+mod state;
 pub mod store;
 mod threads;
-pub mod turn;
+mod turn;
 
 pub use completion::{Completion, SamplingRequest};
 pub use config::Config;
