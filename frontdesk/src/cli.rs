@@ -7,7 +7,7 @@ use std::{net::SocketAddr, path::PathBuf};
 ///
 /// Without a subcommand the whole system runs in this process.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = false)]
+#[command(version)]
 pub struct Cli {
     /// What runs everywhere.
     #[command(flatten)]

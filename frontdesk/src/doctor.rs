@@ -1,6 +1,8 @@
 //! Connects to every port and says what is wrong and how to mend it.
 
-use crate::{config::Config, roles};
+use crate::{config::Config, print, roles};
+use actors::store::SessionKey;
+use protocol::{SessionId, TenantId};
 use runtime::clock::System;
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
@@ -20,8 +22,8 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
     ];
     for (key, finding) in &checks {
         match finding {
-            Ok(how) => println!("ok    {key}: {how}"),
-            Err(why) => println!("FAIL  {key}: {why}"),
+            Ok(how) => print(&format!("ok    {key}: {how}\n"))?,
+            Err(why) => print(&format!("FAIL  {key}: {why}\n"))?,
         }
     }
     let failed = checks.iter().filter(|(_, finding)| finding.is_err()).count();
@@ -53,8 +55,13 @@ async fn broker(config: &Config) -> Finding {
 }
 
 async fn store(config: &Config) -> Finding {
-    let store = actors::store::connect(&config.session, Arc::new(System), patience(config)).await;
-    store.map(|_| "answers".to_string()).map_err(|error| error.to_string())
+    let store = actors::store::connect(&config.session, Arc::new(System), patience(config));
+    let store = store.await.map_err(|error| error.to_string())?;
+    let (tenant, session) = (TenantId::parse("doctor"), SessionId::parse("doctor"));
+    if let (Ok(tenant), Ok(session)) = (tenant, session) {
+        store.load(&SessionKey::new(&tenant, &session)).await.map_err(|error| error.to_string())?;
+    }
+    Ok("answers".into())
 }
 
 fn engine(config: &Config) -> Finding {

@@ -1,6 +1,6 @@
 //! Measures retrieval on a folder of documents with questions, in an index of its own.
 
-use crate::{config::Config, ingest, roles};
+use crate::{config::Config, ingest, print, roles};
 use anyhow::Context;
 use protocol::{KnowledgeJob, TenantId};
 use runtime::clock::System;
@@ -24,14 +24,14 @@ pub fn run(config: &Config, folder: &Path) -> anyhow::Result<()> {
         let job = KnowledgeJob::Put { name: document.name.clone(), format: document.format, content };
         retrieval.apply(&tenant, job).with_context(|| document.name.clone())?;
     }
-    println!(
-        "{} documents ingested in {:.1} s, {} questions\n",
+    print(&format!(
+        "{} documents ingested in {:.1} s, {} questions\n\n",
         documents.len(),
         started.elapsed().as_secs_f64(),
         cases.len()
-    );
+    ))?;
     for mode in [Mode::Bm25, Mode::Vectors, Mode::Hybrid] {
-        println!("{}", eval::evaluate(&retrieval, &tenant, &cases, mode)?);
+        print(&format!("{}\n", eval::evaluate(&retrieval, &tenant, &cases, mode)?))?;
     }
     Ok(())
 }

@@ -1,9 +1,12 @@
 //! Sends documents to a running gateway.
 
-use crate::{cli::Ingest, demo::format_of};
+use crate::{cli::Ingest, print};
 use anyhow::Context;
-use protocol::{DocumentFormat, DocumentReport};
-use std::path::{Path, PathBuf};
+use protocol::{DocumentFormat, DocumentInfo, DocumentReport};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 /// A document that lies on disk.
 pub struct DocumentFile {
@@ -15,30 +18,60 @@ pub struct DocumentFile {
     pub format: DocumentFormat,
 }
 
-/// Every document among `paths`, folders searched to the bottom, by path. A README is about a folder, not part of it.
+/// Every document among `paths`, folders searched to the bottom, by path.
+///
+/// A folder's README is about the folder, not part of it. Folders behind symbolic links are not searched. Two documents of
+/// one name would replace each other, so that is an error.
 pub fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<DocumentFile>> {
     let mut found = Vec::new();
     for path in paths {
-        collect(path, &mut found)?;
+        if path.is_dir() {
+            search(path, &mut found)?;
+        } else {
+            anyhow::ensure!(path.is_file(), "{}: no such file or folder", path.display());
+            let file = document(path);
+            found.push(file.with_context(|| format!("{}: expected .md, .txt or .csv", path.display()))?);
+        }
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     anyhow::ensure!(!found.is_empty(), "no documents (.md, .txt, .csv) in {}", paths[0].display());
+    let mut names = HashMap::new();
+    for file in &found {
+        if let Some(other) = names.insert(&file.name, &file.path) {
+            let (one, two) = (other.display(), file.path.display());
+            anyhow::bail!("{one} and {two} have one name and would replace each other; rename one");
+        }
+    }
     Ok(found)
 }
 
-fn collect(path: &Path, found: &mut Vec<DocumentFile>) -> anyhow::Result<()> {
-    if path.is_dir() {
-        for entry in std::fs::read_dir(path).with_context(|| path.display().to_string())? {
-            collect(&entry?.path(), found)?;
+fn search(folder: &Path, found: &mut Vec<DocumentFile>) -> anyhow::Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let is_readme = path.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case("readme"));
+        if kind.is_dir() {
+            search(&path, found)?;
+        } else if path.is_file() && !is_readme {
+            found.extend(document(&path));
         }
-        return Ok(());
-    }
-    anyhow::ensure!(path.is_file(), "{}: no such file or folder", path.display());
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_string();
-    if let Some(format) = format_of(&name).filter(|_| !name.eq_ignore_ascii_case("README.md")) {
-        found.push(DocumentFile { path: path.to_path_buf(), name, format });
     }
     Ok(())
+}
+
+fn document(path: &Path) -> Option<DocumentFile> {
+    let name = path.file_name()?.to_str()?.to_string();
+    Some(DocumentFile { path: path.to_path_buf(), format: format_of(&name)?, name })
+}
+
+/// The format that a file name's ending tells; `None`: not a document.
+fn format_of(name: &str) -> Option<DocumentFormat> {
+    match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
+        "md" | "markdown" => Some(DocumentFormat::Markdown),
+        "txt" => Some(DocumentFormat::Text),
+        "csv" => Some(DocumentFormat::FaqCsv),
+        _ => None,
+    }
 }
 
 /// Sends every document and prints what became of it; fails when one was refused.
@@ -46,10 +79,12 @@ pub async fn run(ingest: &Ingest) -> anyhow::Result<()> {
     // HTTPS takes the process's default; a second installation is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder().build()?;
+    let is_url = reqwest::Url::parse(&ingest.url).is_ok_and(|url| url.has_host());
+    anyhow::ensure!(is_url, "--url = {:?}: expected the gateway's address, such as http://127.0.0.1:8080", ingest.url);
     let mut refused = 0;
     for file in documents(&ingest.paths)? {
         match send(&client, ingest, &file).await {
-            Ok(report) => print_report(&file, &report),
+            Ok(report) => print_report(&file, &report)?,
             Err(error) => {
                 refused += 1;
                 eprintln!("{}: {error:#}", file.path.display());
@@ -72,7 +107,7 @@ async fn send(client: &reqwest::Client, ingest: &Ingest, file: &DocumentFile) ->
         .query(&[("name", &file.name)])
         .bearer_auth(&ingest.key)
         .header("content-type", media_type)
-        .body(std::fs::read(&file.path)?)
+        .body(tokio::fs::read(&file.path).await?)
         .send()
         .await?;
     if response.status().is_success() {
@@ -88,8 +123,42 @@ fn message(body: &str) -> String {
     text.unwrap_or("no reason given").to_string()
 }
 
-fn print_report(file: &DocumentFile, report: &DocumentReport) {
+fn print_report(file: &DocumentFile, report: &DocumentReport) -> anyhow::Result<()> {
     let how = if report.replaced { "replaced" } else { "added" };
-    println!("{}: {how} as {} in {} passages", file.path.display(), report.document.id, report.document.passages);
-    report.warnings.iter().for_each(|warning| println!("  {warning}"));
+    let DocumentInfo { id, passages, .. } = &report.document;
+    print(&format!("{}: {how} as {id} in {passages} passages\n", file.path.display()))?;
+    report.warnings.iter().try_for_each(|warning| print(&format!("  {warning}\n")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::symlink};
+
+    fn names(paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
+        Ok(documents(paths)?.into_iter().map(|file| file.name).collect())
+    }
+
+    #[test]
+    fn a_folder_is_searched_without_its_readmes_and_links() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        symlink(folder.path(), folder.path().join("sub/up")).unwrap();
+        for name in ["a.md", "README.md", "sub/b.csv", "sub/c.pdf"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        assert_eq!(names(&[folder.path().into()]).unwrap(), ["a.md", "b.csv"]);
+        assert_eq!(names(&[folder.path().join("README.md")]).unwrap(), ["README.md"], "named, it is meant");
+        assert!(names(&[folder.path().join("sub/c.pdf")]).unwrap_err().to_string().contains("expected .md"));
+    }
+
+    #[test]
+    fn two_files_of_one_name_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("sub")).unwrap();
+        for name in ["a.md", "sub/a.md"] {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        assert!(names(&[folder.path().into()]).unwrap_err().to_string().contains("one name"));
+    }
 }

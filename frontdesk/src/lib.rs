@@ -12,14 +12,14 @@ mod roles;
 
 use anyhow::Context;
 use cli::{Cli, Command};
-use std::io::Read;
+use std::io::{Read, Write};
 
 /// Runs what the command line asks for, to its end.
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let command = cli.command.unwrap_or(Command::All);
     match &command {
-        Command::Defaults => print!("{}", config::DEFAULTS),
-        Command::HashKey => println!("{}", hash_key()?),
+        Command::Defaults => print(config::DEFAULTS)?,
+        Command::HashKey => print(&format!("{}\n", hash_key()?))?,
         Command::Ingest(ingest) => return block_on(ingest::run(ingest)),
         command => {
             let config = config::load(&cli.common, command).context("configuration")?;
@@ -65,6 +65,11 @@ fn role_name(command: &Command) -> &'static str {
 
 fn block_on<F: Future<Output = anyhow::Result<()>>>(role: F) -> anyhow::Result<()> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?.block_on(role)
+}
+
+/// Writes to standard output; unlike `print!`, a closed pipe is an error and no panic.
+pub(crate) fn print(text: &str) -> anyhow::Result<()> {
+    std::io::stdout().write_all(text.as_bytes()).context("writing to standard output")
 }
 
 fn hash_key() -> anyhow::Result<gateway::KeyHash> {

@@ -4,11 +4,42 @@ use crate::{config::Config, demo};
 use anyhow::Context as _;
 use protocol::{NodeId, WorkerId};
 use runtime::{Clock, Context, Health, Random, clock::System};
-use std::{net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 type Roles = JoinSet<anyhow::Result<()>>;
+
+/// What a process may take beyond its drain, to hand back what it could not finish.
+const LAST: Duration = Duration::from_secs(5);
+
+/// The time that everything together may take to end, from the stop signal on.
+#[derive(Clone)]
+struct Drain {
+    grace: Duration,
+    told: Arc<OnceLock<Instant>>,
+}
+
+impl Drain {
+    fn new(grace: Duration, stop: CancellationToken) -> Self {
+        let drain = Self { grace, told: Arc::default() };
+        let told = drain.told.clone();
+        tokio::spawn(async move {
+            stop.cancelled().await;
+            let _ = told.set(Instant::now());
+        });
+        drain
+    }
+
+    fn left(&self) -> Duration {
+        self.grace.saturating_sub(self.told.get().map(Instant::elapsed).unwrap_or_default())
+    }
+}
 
 /// Everything in one process. At the end the gateway finishes its turns before the workers stop.
 pub async fn all(mut config: Config, demo: Option<PathBuf>) -> anyhow::Result<()> {
@@ -21,7 +52,8 @@ pub async fn all(mut config: Config, demo: Option<PathBuf>) -> anyhow::Result<()
     roles.spawn(retrieve(config.clone(), workers.clone()));
     roles.spawn(generate(config.clone(), workers.clone()));
     let registry = registry(&config, &outer).await?;
-    let edge = serve(config.clone(), listener, registry.clone(), outer.clone());
+    let drain = drain(&config, &outer);
+    let edge = serve(config.clone(), listener, registry.clone(), outer.clone(), drain.clone());
     let loading = tokio::spawn(demo::load(config, demo, registry, outer.clone()));
     let ended = tokio::select! {
         ended = edge => ended,
@@ -30,7 +62,13 @@ pub async fn all(mut config: Config, demo: Option<PathBuf>) -> anyhow::Result<()
     loading.abort();
     outer.stop.cancel();
     workers.stop.cancel();
-    finish(roles).await.and(ended)
+    match tokio::time::timeout(drain.left() + LAST, finish(roles)).await {
+        Ok(finished) => finished.and(ended),
+        Err(_) => {
+            tracing::warn!("the workers did not end in time");
+            ended
+        }
+    }
 }
 
 /// HTTP interface and session actors.
@@ -38,7 +76,8 @@ pub async fn gateway(config: Config, demo: Option<PathBuf>) -> anyhow::Result<()
     let (listener, context) = (bind(&config)?, connect(&config).await?);
     let registry = registry(&config, &context).await?;
     let loading = tokio::spawn(demo::load(config.clone(), demo, registry.clone(), context.clone()));
-    let ended = serve(config, listener, registry, context).await;
+    let drain = drain(&config, &context);
+    let ended = serve(config, listener, registry, context, drain).await;
     loading.abort();
     ended
 }
@@ -108,8 +147,8 @@ async fn serve(
     listener: TcpListener,
     registry: actors::Registry,
     context: Context,
+    drain: Drain,
 ) -> anyhow::Result<()> {
-    let grace = Duration::from_millis(config.gateway.drain_ms);
     let served = gateway::run(
         config.gateway.clone(),
         listener,
@@ -119,8 +158,12 @@ async fn serve(
         context,
     )
     .await;
-    registry.drain(grace).await;
+    registry.drain(drain.left()).await;
     served.context("serving HTTP")
+}
+
+fn drain(config: &Config, context: &Context) -> Drain {
+    Drain::new(Duration::from_millis(config.gateway.drain_ms), context.stop.clone())
 }
 
 fn bind(config: &Config) -> anyhow::Result<TcpListener> {
@@ -153,4 +196,21 @@ async fn finish(mut roles: Roles) -> anyhow::Result<()> {
         ended.context("a worker panicked")??;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_drain_runs_from_the_signal_on() {
+        let (grace, stop) = (Duration::from_secs(60), CancellationToken::new());
+        let drain = Drain::new(grace, stop.clone());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        assert_eq!(drain.left(), grace);
+        stop.cancel();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let (first, second) = (drain.left(), drain.clone().left());
+        assert!(second <= first && first < grace && first > grace / 2, "{first:?} {second:?}");
+    }
 }

@@ -71,12 +71,21 @@ pub fn load<T: DeserializeOwned>(
         }
         layers = layers.merge(Toml::file_exact(file));
     }
-    layers = layers.merge(Env::prefixed(PREFIX).ignore(NOT_KEYS).split("__"));
+    let variables = Env::prefixed(PREFIX).ignore(NOT_KEYS).filter(|key| !is_from_kubernetes(key.as_str()));
+    layers = layers.merge(variables.split("__"));
     for (key, value) in flags {
         let Ok(value) = value.parse::<Value>();
         layers = layers.merge(Serialized::default(key, value));
     }
     layers.extract().map_err(|errors| ConfigError(errors.into_iter().map(|error| problem(&layers, &error)).collect()))
+}
+
+/// Kubernetes tells every pod where each Service is: a Service `frontdesk-gateway` makes `FRONTDESK_GATEWAY_PORT`,
+/// `FRONTDESK_GATEWAY_PORT_8080_TCP_ADDR`, `FRONTDESK_GATEWAY_SERVICE_HOST` and their like.
+fn is_from_kubernetes(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    let port = key == "port" || key.ends_with("_port") || key.contains("_tcp") || key.contains("_udp");
+    port || key.contains("service_host") || key.contains("service_port")
 }
 
 /// Reads one TOML file as `T`.
@@ -88,9 +97,11 @@ pub fn read<T: DeserializeOwned>(file: &Path) -> Result<T, ConfigError> {
 fn problem(layers: &Figment, error: &Error) -> Problem {
     let mut path = error.path.clone();
     let (value, expected) = match &error.kind {
-        Kind::InvalidType(actual, expected) | Kind::InvalidValue(actual, expected) => {
-            (actual.to_string(), expected.clone())
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) => (found(layers, &path), in_words(expected)),
+        Kind::Message(text) if path.is_empty() => {
+            return Problem::new("--config", error.metadata.as_ref().map(source).unwrap_or_default().trim(), text);
         }
+        Kind::Message(text) => (found(layers, &path), in_words(text)),
         Kind::UnknownField(name, known) => {
             if path.last() != Some(name) {
                 path.push(name.clone());
@@ -104,6 +115,18 @@ fn problem(layers: &Figment, error: &Error) -> Problem {
     let value = if path.iter().any(|part| is_secret(part)) { HIDDEN.into() } else { redact(&value) };
     let source = error.metadata.as_ref().map(source).unwrap_or_default();
     Problem { key: path.join("."), value: format!("{value}{source}"), expected }
+}
+
+/// What a Rust type's name, or its parser's complaint, means to a person.
+fn in_words(expected: &str) -> String {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more".into(),
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number".into(),
+        "a boolean" => "true or false".into(),
+        text if text.contains("socket address") => "ADDRESS:PORT, such as 127.0.0.1:8080".into(),
+        text if text.starts_with("invalid") => format!("another value ({text})"),
+        text => text.into(),
+    }
 }
 
 /// `openai_key`, `key_hashes`: what was meant to be a hash may be the key itself.
@@ -202,10 +225,28 @@ mod tests {
     }
 
     #[test]
+    fn text_that_is_not_toml_is_named_with_its_file() {
+        let file = file("[gateway\n");
+        let error = load::<Root>(DEFAULTS, Some(file.path()), &[]).unwrap_err().to_string();
+        assert!(error.contains(file.path().to_str().unwrap()) && error.contains("TOML"), "{error}");
+    }
+
+    #[test]
+    fn variables_that_kubernetes_sets_are_not_keys() {
+        for name in ["PORT", "GATEWAY_PORT", "PORT_8080_TCP_ADDR", "SERVICE_HOST", "GATEWAY_SERVICE_PORT_HTTP"] {
+            assert!(is_from_kubernetes(name), "{name}");
+        }
+        assert!(!["GATEWAY__LISTEN", "DATA_DIR", "INFERENCE__ENGINE"].into_iter().any(is_from_kubernetes));
+    }
+
+    #[test]
     fn an_error_names_the_key_the_value_and_what_was_expected() {
         let file = file("[gateway]\nworkers = \"many\"\n");
         let error = load::<Root>(DEFAULTS, Some(file.path()), &[]).unwrap_err().to_string();
-        assert!(error.contains("gateway.workers") && error.contains("\"many\"") && error.contains("u16"), "{error}");
+        assert!(
+            error.contains("gateway.workers") && error.contains("\"many\"") && error.contains("whole number"),
+            "{error}"
+        );
         let error = load::<Root>(DEFAULTS, None, &[("gateway.lisen", "x".into())]).unwrap_err().to_string();
         assert!(error.contains("gateway.lisen = (not shown) (a flag)") && error.contains("listen, workers"), "{error}");
     }
