@@ -107,7 +107,7 @@ fn filter(directives: &str) -> EnvFilter {
 
 /// Spans of ours at `info`, whatever is logged: libraries would export bodies, and the exporter's own client itself.
 fn exported() -> EnvFilter {
-    EnvFilter::new("info,lapin=off,hyper=off,h2=off,reqwest=off,opentelemetry=off")
+    EnvFilter::new("info,lapin=off,hyper=off,hyper_util=off,h2=off,reqwest=off,opentelemetry=off")
 }
 
 fn exporter(config: &Config, role: &str) -> Result<Option<SdkTracerProvider>, InitError> {
@@ -136,5 +136,43 @@ pub fn continue_from(span: &Span, traceparent: Option<&str>) {
         let headers = HashMap::from([("traceparent".to_string(), traceparent.to_string())]);
         // Fails only when traces are not exported, and then nothing has to be linked.
         let _ = span.set_parent(TraceContextPropagator::new().extract(&headers));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+    use tracing::{Event, Subscriber, info, info_span, trace_span};
+    use tracing_subscriber::layer::Context;
+
+    #[derive(Clone, Default)]
+    struct Seen(Arc<Mutex<Vec<String>>>);
+
+    impl<S: Subscriber> Layer<S> for Seen {
+        fn on_new_span(&self, attributes: &tracing::span::Attributes<'_>, _: &tracing::Id, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(attributes.metadata().name().into());
+        }
+
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            self.0.lock().unwrap().push(event.metadata().target().into());
+        }
+    }
+
+    #[test]
+    fn only_our_own_spans_are_exported() {
+        let seen = Seen::default();
+        let subscriber = tracing_subscriber::registry().with(seen.clone().with_filter(exported()));
+        tracing::subscriber::with_default(subscriber, || {
+            let _turn = info_span!("turn").entered();
+            let _detail = trace_span!("detail").entered();
+            info!("ours");
+            for _ in 0..2 {
+                info!(target: "lapin::channel", body = "secret");
+                info!(target: "hyper_util::client", "x");
+                info!(target: "reqwest::connect", "x");
+            }
+        });
+        assert_eq!(*seen.0.lock().unwrap(), ["turn", "runtime::telemetry::tests"]);
     }
 }
