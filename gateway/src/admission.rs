@@ -60,9 +60,20 @@ impl Admission {
 }
 
 fn refuse(tenant: &TenantId, wait_ms: u64, message: String) -> Refusal {
-    let code = ErrorCode::RateLimited;
+    count(tenant, ErrorCode::RateLimited);
+    Refusal::until(wait_ms, Failure::new(ErrorCode::RateLimited, message))
+}
+
+/// What the system behind the gateway answers to `tenant`, counted where it finds no capacity.
+pub(crate) fn behind(tenant: &TenantId, failure: Failure) -> Refusal {
+    if matches!(failure.code.status(), 429 | 503) {
+        count(tenant, failure.code);
+    }
+    failure.into()
+}
+
+fn count(tenant: &TenantId, code: ErrorCode) {
     metrics::counter!(metric::REFUSED, "tenant" => tenant.to_string(), "code" => code.name()).increment(1);
-    Refusal::until(wait_ms, Failure::new(code, message))
 }
 
 impl Meter {

@@ -66,9 +66,10 @@ const ASSETS: &[Asset] = &[
 pub(crate) fn register(app: &mut web::ServiceConfig) {
     for asset in ASSETS {
         let tag = format!("\"{}\"", hex(&Sha256::digest(asset.body)[..16]));
-        let get = web::route().to(move |request: HttpRequest| serve(request, asset, tag.clone()));
-        let only_get = web::to(|| routes::wrong_method("GET".into()));
-        app.service(web::resource(asset.path).route(get.method(Method::GET)).default_service(only_get));
+        let get = |tag: String| web::to(move |request: HttpRequest| serve(request, asset, tag.clone()));
+        let (head, get) = (get(tag.clone()).method(Method::HEAD), get(tag).method(Method::GET));
+        let only_get = web::to(|| routes::wrong_method("GET, HEAD".into()));
+        app.service(web::resource(asset.path).route(get).route(head).default_service(only_get));
     }
 }
 

@@ -1,6 +1,6 @@
 //! Whose request is it: a bearer key becomes a tenant before anything else is read.
 
-use crate::{Tenant, error::Refusal, server::Gateway};
+use crate::{Tenant, admission, error::Refusal, server::Gateway};
 use actix_web::{
     FromRequest, HttpRequest,
     dev::Payload,
@@ -21,6 +21,11 @@ impl Caller {
     /// Whose request it is.
     pub(crate) fn tenant(&self) -> &TenantId {
         &self.0.id
+    }
+
+    /// A failure of what this caller asked for.
+    pub(crate) fn refused(&self, failure: Failure) -> Refusal {
+        admission::behind(self.tenant(), failure)
     }
 
     /// The caller who presents `key`, or why there is none.

@@ -36,7 +36,7 @@ pub(crate) async fn put(
     let _permit = gateway.admission.turn(caller.tenant())?;
     let bytes = body::read(&request, payload, body::Bounds::document(&gateway.config)).await?;
     let job = KnowledgeJob::Put { name, format, content: text(&bytes)? };
-    match gateway.registry.knowledge(caller.tenant(), job).await? {
+    match gateway.registry.knowledge(caller.tenant(), job).await.map_err(|failure| caller.refused(failure))? {
         Event::Ingested(report) if report.replaced => Ok(HttpResponse::Ok().json(report)),
         Event::Ingested(report) => Ok(HttpResponse::Created().json(report)),
         other => Err(unexpected(other)),
@@ -46,7 +46,12 @@ pub(crate) async fn put(
 /// The documents by id.
 pub(crate) async fn list(gateway: Data<Gateway>, caller: Caller) -> Result<HttpResponse, Refusal> {
     let _permit = gateway.admission.turn(caller.tenant())?;
-    match gateway.registry.knowledge(caller.tenant(), KnowledgeJob::List).await? {
+    match gateway
+        .registry
+        .knowledge(caller.tenant(), KnowledgeJob::List)
+        .await
+        .map_err(|failure| caller.refused(failure))?
+    {
         Event::Documents { documents } => Ok(HttpResponse::Ok().json(json!({"data": documents}))),
         other => Err(unexpected(other)),
     }
@@ -57,7 +62,12 @@ pub(crate) async fn delete(gateway: Data<Gateway>, caller: Caller, id: Path<Stri
     let document = DocumentId::parse(id.into_inner())
         .map_err(|_| Failure::new(ErrorCode::DocumentNotFound, "there is no such document"))?;
     let _permit = gateway.admission.turn(caller.tenant())?;
-    match gateway.registry.knowledge(caller.tenant(), KnowledgeJob::Delete { document }).await? {
+    match gateway
+        .registry
+        .knowledge(caller.tenant(), KnowledgeJob::Delete { document })
+        .await
+        .map_err(|failure| caller.refused(failure))?
+    {
         Event::Deleted => Ok(HttpResponse::NoContent().finish()),
         other => Err(unexpected(other)),
     }

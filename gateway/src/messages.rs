@@ -31,7 +31,8 @@ pub(crate) async fn submit(
     let resume = last_event_id(&request)?;
     let message = checked(body::json(&request, payload, &gateway.config).await?)?;
     let permit = gateway.admission.turn(caller.tenant())?;
-    let mut turn = gateway.registry.submit(caller.tenant(), &session, message).await?;
+    let mut turn =
+        gateway.registry.submit(caller.tenant(), &session, message).await.map_err(|failure| caller.refused(failure))?;
     if wants_json(&request) {
         let answer = Answer::of(&mut turn).await?;
         return Ok(HttpResponse::Ok().json(Whole { id: turn.job(), answer }));

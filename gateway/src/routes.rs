@@ -50,11 +50,18 @@ fn register(app: &mut web::ServiceConfig, entries: &[Entry]) {
     paths.sort_unstable();
     paths.dedup();
     for path in paths {
-        let methods: Vec<_> = entries.iter().filter(|entry| entry.1 == path).collect();
-        let allowed = methods.iter().map(|entry| entry.0.as_str()).collect::<Vec<_>>().join(", ");
-        let resource = methods
-            .into_iter()
-            .fold(web::resource(path), |resource, (method, _, route)| resource.route(route().method(method.clone())));
+        let mut resource = web::resource(path);
+        let mut allowed = Vec::new();
+        for (method, _, route) in entries.iter().filter(|entry| entry.1 == path) {
+            resource = resource.route(route().method(method.clone()));
+            allowed.push(method.as_str());
+            // The server leaves the body out by itself.
+            if method == Method::GET {
+                resource = resource.route(route().method(Method::HEAD));
+                allowed.push("HEAD");
+            }
+        }
+        let allowed = allowed.join(", ");
         app.service(resource.default_service(web::to(move || wrong_method(allowed.clone()))));
     }
 }

@@ -12,6 +12,9 @@ const IDLE: Duration = Duration::from_secs(75);
 /// A client that was refused early gets this long to notice before its connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// A client that takes none of what was sent for this long has left, however its connection looks; it holds a permit.
+const UNREAD: Duration = Duration::from_secs(60);
+
 /// What every handler shares.
 pub(crate) struct Gateway {
     pub(crate) config: Config,
@@ -44,6 +47,7 @@ pub async fn run(
 fn interface(gateway: Gateway, ops: Ops, listener: TcpListener) -> io::Result<Server> {
     let (config, context) = (gateway.config.clone(), gateway.context.clone());
     let (gateway, ops) = (web::Data::new(gateway), web::Data::new(ops));
+    bound_unread(&listener);
     let app = move || {
         App::new()
             .app_data(gateway.clone())
@@ -91,7 +95,31 @@ fn health(ops: Ops, listener: TcpListener, context: Context) -> io::Result<Serve
     Ok(server.run())
 }
 
+/// Connections inherit the option from their listener. Only Linux has it; elsewhere the system's own patience holds.
+fn bound_unread(listener: &TcpListener) {
+    #[cfg(target_os = "linux")]
+    if let Err(error) = socket2::SockRef::from(listener).set_tcp_user_timeout(Some(UNREAD)) {
+        tracing::warn!(%error, "clients that stop reading are noticed late");
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (listener, UNREAD);
+}
+
 async fn stop(context: Context) {
     context.stop.cancelled().await;
     context.health.unready(PART, "stopping");
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_does_not_wait_for_ever_for_its_reader() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        bound_unread(&listener);
+        let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (connection, _) = listener.accept().unwrap();
+        assert_eq!(socket2::SockRef::from(&connection).tcp_user_timeout().unwrap(), Some(UNREAD));
+    }
 }

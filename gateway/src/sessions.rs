@@ -25,7 +25,7 @@ pub(crate) async fn create(
     if !bytes.is_empty() {
         let Create {} = body::parse(&bytes)?;
     }
-    let view = gateway.registry.create(caller.tenant()).await?;
+    let view = gateway.registry.create(caller.tenant()).await.map_err(|failure| caller.refused(failure))?;
     let location = format!("/v1/sessions/{}", view.id);
     Ok(HttpResponse::Created().insert_header((header::LOCATION, location)).json(view))
 }

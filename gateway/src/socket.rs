@@ -176,7 +176,12 @@ impl Socket {
         let tenant = self.caller.tenant();
         self.gateway.admission.request(tenant)?;
         let permit = self.gateway.admission.turn(tenant)?;
-        let turn = self.gateway.registry.submit(tenant, &self.id, message).await?;
+        let turn = self
+            .gateway
+            .registry
+            .submit(tenant, &self.id, message)
+            .await
+            .map_err(|failure| self.caller.refused(failure))?;
         self.turns.push_back((turn, permit));
         Ok(())
     }

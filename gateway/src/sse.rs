@@ -1,6 +1,6 @@
 //! A turn as an event stream (WHATWG HTML §9.2).
 
-use crate::{admission::Permit, error};
+use crate::admission::Permit;
 use actix_web::{HttpResponse, http::header, web::Bytes};
 use actors::TurnStream;
 use futures_util::stream;
@@ -48,8 +48,8 @@ impl<F: FnMut(u64, TurnEvent) -> String> Body<F> {
         let Ok(event) = tokio::time::timeout(self.pulse, self.turn.next()).await else {
             return Some(Bytes::from_static(KEEP_ALIVE));
         };
-        let (seq, event) =
-            event.unwrap_or_else(|| (u64::MAX, TurnEvent::Failed(error::internal("a turn without an end"))));
+        // A reader that resumed after the last event has nothing to come.
+        let (seq, event) = event?;
         if matches!(event, TurnEvent::Token { .. }) && !std::mem::replace(&mut self.flows, true) {
             self.pulse *= PATIENCE;
         }

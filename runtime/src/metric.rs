@@ -22,7 +22,7 @@ pub const SESSIONS_PASSIVATED: &str = "frontdesk_sessions_passivated_total";
 pub const HTTP_REQUESTS: &str = "frontdesk_http_requests_total";
 /// Seconds until an HTTP response's first byte, by `route`.
 pub const HTTP_DURATION: &str = "frontdesk_http_request_duration_seconds";
-/// Requests refused at admission, by `tenant` and `code`.
+/// Requests refused for want of quota or capacity, by `tenant` and `code`.
 pub const REFUSED: &str = "frontdesk_refused_total";
 /// Messages published, by `queue` and `result` (`ok`, `full`, `too_large`, `unroutable`, `unavailable`).
 pub const PUBLISHED: &str = "frontdesk_published_total";
@@ -57,7 +57,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (TURNS, "Turns by tenant and outcome"),
     (SESSIONS_PASSIVATED, "Sessions that left memory for the store"),
     (HTTP_REQUESTS, "HTTP requests by route, method and status"),
-    (REFUSED, "Requests refused at admission by tenant and code"),
+    (REFUSED, "Requests refused for want of quota or capacity by tenant and code"),
     (PUBLISHED, "Messages published by queue and result"),
     (SETTLED, "Deliveries settled by queue and how"),
     (RECONNECTS, "Times the connection to the broker was renewed"),

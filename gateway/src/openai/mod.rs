@@ -32,14 +32,18 @@ pub(crate) async fn complete(
     let (stream, include_usage) = (asked.stream, asked.include_usage);
     let model = asked.model.clone();
     let permit = gateway.admission.turn(caller.tenant())?;
-    let mut turn = gateway.registry.complete(caller.tenant(), asked.into_completion(knowledge)?).await?;
+    let mut turn = gateway
+        .registry
+        .complete(caller.tenant(), asked.into_completion(knowledge)?)
+        .await
+        .map_err(|failure| caller.refused(failure))?;
     let head = Head { job: turn.job().clone(), created: gateway.context.clock.now().0 / 1_000, model };
     if !stream {
         let answer = Answer::of(&mut turn).await?;
         return Ok(HttpResponse::Ok().json(response::completion(&head, &answer)));
     }
     let pulse = gateway.config.keep_alive();
-    early_failure(&turn, pulse).await?;
+    early_failure(&turn, pulse).await.map_err(|failure| caller.refused(failure))?;
     let mut chunks = stream::Chunks::new(head, include_usage);
     Ok(sse::respond(turn, permit, pulse, move |_, event| chunks.encode(event)))
 }

@@ -26,6 +26,29 @@ async fn a_tenant_over_its_rate_is_told_when_to_come_back_and_others_are_not_tou
 }
 
 #[tokio::test]
+async fn a_refusal_for_want_of_capacity_is_counted() {
+    let stage = Stage::start().await;
+    let body = json!({"model": "tiny", "stream": true, "messages": [{"role": "user", "content": "refuse"}]});
+    let response = stage.post("/v1/chat/completions", &body).send().await.unwrap();
+    refused(response, 503, "overloaded", None).await;
+    let session = format!("/v1/sessions/{}/messages", stage.session().await);
+    let mut streams = Vec::new();
+    let response = loop {
+        let response = stage.post(&session, &json!({"content": "hang"})).send().await.unwrap();
+        if response.status() != 200 {
+            break response;
+        }
+        streams.push(response);
+    };
+    refused(response, 503, "overloaded", None).await;
+    let metrics = stage.client.get(stage.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    let line =
+        metrics.lines().find(|line| line.starts_with("frontdesk_refused_total{tenant=\"a\",code=\"overloaded\"}"));
+    let count: u64 = line.unwrap_or_else(|| panic!("{metrics}")).rsplit_once(' ').unwrap().1.parse().unwrap();
+    assert!(count >= 2, "{count}");
+}
+
+#[tokio::test]
 async fn a_turn_counts_until_its_stream_is_dropped() {
     let stage = Stage::with(json!({}), json!({"concurrent_turns": 1})).await;
     let ask = |content: &str| {

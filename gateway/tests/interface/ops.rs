@@ -1,6 +1,7 @@
 //! What operators read.
 
 use crate::stage::{SOON, Stage, client, context, metrics, refused};
+use reqwest::Method;
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use tokio::time::timeout;
@@ -39,6 +40,18 @@ async fn requests_are_counted_by_route_and_not_by_path() {
     }
     assert!(text.contains("frontdesk_http_request_duration_seconds_count{route=\"/v1/sessions/{id}\"}"), "{text}");
     assert!(!text.contains("ses_private") && !text.contains("secret-path") && !text.contains("BREW"));
+}
+
+#[tokio::test]
+async fn probes_may_ask_for_the_head_alone() {
+    let stage = Stage::start().await;
+    for path in ["/livez", "/readyz", "/metrics", "/openapi.json", "/", "/v1/models"] {
+        let response = stage.request(Method::HEAD, path).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(response.bytes().await.unwrap().len(), 0, "{path}");
+    }
+    // The connection is still in step.
+    assert_eq!(stage.get("/livez").send().await.unwrap().status(), 200);
 }
 
 #[tokio::test]
