@@ -18,10 +18,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 /// How a delivery is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settlement {
-    /// It is answered, or nobody awaits the answer.
+    /// It is answered, a later delivery of the job answers it, or nobody awaits the answer.
     Ack,
-    /// A later delivery of the job has come, so this one means nothing to the broker.
-    Requeue,
     /// Another worker should try, once this one has left the queue.
     HandBack,
     /// It was tried too often.
@@ -44,7 +42,6 @@ pub(super) async fn run(delivery: Delivery, shared: Arc<Shared>) -> Option<Deliv
     let settled = match settlement {
         Settlement::HandBack => return Some(delivery),
         Settlement::Ack => delivery.ack().await,
-        Settlement::Requeue => delivery.requeue().await,
         Settlement::DeadLetter => delivery.dead_letter().await,
     };
     if let Err(error) = settled {
@@ -71,7 +68,8 @@ async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, shared: &Shared
     tokio::select! {
         biased;
         () = shared.hand_back.cancelled() => Settlement::HandBack,
-        () = tokens.superseded.cancelled() => Settlement::Requeue,
+        // The later delivery answers. Requeued, a copy of the job would come back and end that one in turn.
+        () = tokens.superseded.cancelled() => Settlement::Ack,
         settlement = answer(envelope, attempt, &tokens, shared) => settlement,
     }
 }
