@@ -6,17 +6,20 @@ use runtime::telemetry;
 use std::{sync::Arc, time::Duration};
 
 /// A document must be known after this time.
-const DEADLINE: Duration = Duration::from_secs(120);
+const INGEST: Duration = Duration::from_secs(120);
+/// A list, or a removal, takes no longer; a worker that is not there is noticed by then.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Awaits the job's outcome; the route ends when the caller gives up.
 pub(crate) async fn ask(env: &Arc<Env>, tenant: &TenantId, body: KnowledgeJob) -> Result<Event, Failure> {
+    let limit = if matches!(body, KnowledgeJob::Put { .. }) { INGEST } else { LOOK };
     let id = env.new_job();
     let mut inbox = env.routes.open(&id);
-    let deadline = env.now().after_ms(DEADLINE.as_millis() as u64);
+    let deadline = env.now().after_ms(limit.as_millis() as u64);
     let traceparent = telemetry::traceparent();
     let job = Job { tenant: tenant.clone(), id: id.clone(), deadline, traceparent, body };
     env.publisher.job(topology::INGEST, job).await?;
-    let answered = tokio::time::timeout(DEADLINE, async {
+    let answered = tokio::time::timeout(limit, async {
         loop {
             match inbox.next().await? {
                 Input::Reply(reply) => {

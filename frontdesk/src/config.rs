@@ -91,7 +91,7 @@ fn problems(config: &Config, command: &Command) -> Vec<Problem> {
     found.extend(config.session.problems());
     found.extend(config.retrieval.problems());
     found.extend(config.inference.problems());
-    let serves = matches!(command, Command::All | Command::Gateway);
+    let serves = matches!(command, Command::All | Command::Gateway | Command::Doctor);
     if serves && config.tenants.is_empty() {
         found.push(Problem::new("tenants", "[]", "at least one [[tenants]] entry, or --demo deploy/demo"));
     }
