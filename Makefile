@@ -25,6 +25,7 @@ test: ## install what the tests need, check format, lints and dependencies, run 
 	cargo deny check bans licenses sources
 	python3 -m unittest discover -s deploy/models
 	python3 deploy/demo/check.py
+	cd gateway/web && node --test test/
 	cargo test --workspace
 
 audit: ## check dependencies for security advisories (needs network)
