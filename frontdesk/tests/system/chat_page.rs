@@ -5,6 +5,7 @@ use crate::{
     harness::{Frontdesk, System, root},
 };
 use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
 use runtime::testing::{Process, free_port};
 use serde_json::json;
 use std::{
@@ -102,7 +103,7 @@ async fn browser() -> (Client, Process, TempDir) {
     let capabilities = json!({ "goog:chromeOptions": { "args": flags } });
     let capabilities = capabilities.as_object().unwrap().clone();
     for _ in 0..100 {
-        let mut builder = ClientBuilder::rustls().unwrap();
+        let mut builder = ClientBuilder::new(HttpConnector::new());
         if let Ok(client) =
             builder.capabilities(capabilities.clone()).connect(&format!("http://127.0.0.1:{port}")).await
         {
