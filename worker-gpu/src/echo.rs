@@ -66,7 +66,8 @@ impl Engine for Echo {
 
     fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
         sampling::check(&request.sampling)?;
-        if self.waiting.len() >= self.waiting_max {
+        // Those that the next step starts do not wait.
+        if self.running.len() + self.waiting.len() >= self.capacity + self.waiting_max {
             return Err(Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again"));
         }
         let sequence = Sequence::new(request);

@@ -7,7 +7,7 @@ use crate::{
     engine::Engine,
     openai::{OpenaiEngine, SetupError},
 };
-use runtime::config::Problem;
+use runtime::config::{Problem, redact};
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -45,7 +45,7 @@ impl Choice {
             _ => None,
         };
         let expected = "candle:<file.gguf>, openai:<http(s) base url>#<model>, echo: or echo:?delay_ms=<n>";
-        chosen.ok_or_else(|| Problem::new("inference.engine", format!("{engine:?}"), expected))
+        chosen.ok_or_else(|| Problem::new("inference.engine", format!("{:?}", redact(engine)), expected))
     }
 }
 
@@ -98,5 +98,6 @@ mod tests {
         for wrong in ["", "echo", "candle:", "openai:127.0.0.1#m", "openai:http://h", "echo:?delay=1", "echo:x"] {
             assert_eq!(Choice::parse(wrong).unwrap_err().key, "inference.engine", "{wrong}");
         }
+        assert_eq!(Choice::parse("openai:http://me:hidden@h/v1").unwrap_err().value, "\"openai:http://***@h/v1\"");
     }
 }

@@ -48,7 +48,7 @@ pub(crate) struct Plan {
     pub chunks: Vec<Chunk>,
 }
 
-/// The waiting line has no room.
+/// Neither the batch nor the waiting line has room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Full;
 
@@ -59,7 +59,8 @@ impl Scheduler {
 
     /// Puts a sequence with `prompt` known tokens into the waiting line.
     pub fn add(&mut self, id: SequenceId, prompt: usize) -> Result<(), Full> {
-        if self.waiting.len() >= self.limits.waiting {
+        // Those that the next step starts do not wait.
+        if self.running.len() + self.waiting.len() >= self.limits.sequences + self.limits.waiting {
             return Err(Full);
         }
         self.waiting.push_back(Entry { id, known: prompt, computed: 0 });
@@ -153,8 +154,10 @@ mod tests {
         let mut scheduler = Scheduler::new(Limits { sequences: 1, batch_tokens: 8, waiting: 2 });
         scheduler.add(id(1), 1).unwrap();
         scheduler.add(id(2), 1).unwrap();
-        assert_eq!(scheduler.add(id(3), 1), Err(Full));
+        scheduler.add(id(3), 1).unwrap();
+        assert_eq!(scheduler.add(id(4), 1), Err(Full));
         assert_eq!(scheduler.schedule().started, [id(1)]);
+        assert_eq!(scheduler.add(id(4), 1), Err(Full));
         scheduler.remove(id(1));
         assert_eq!(scheduler.schedule().started, [id(2)]);
     }

@@ -4,6 +4,7 @@
 //! Requests live on a runtime of their own with one thread. Dropping a request closes its connection, upon which the
 //! server stops generating.
 
+mod refusal;
 mod request;
 mod stream;
 
@@ -112,7 +113,8 @@ impl Engine for OpenaiEngine {
 
     fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
         sampling::check(&request.sampling)?;
-        if self.waiting.len() >= self.waiting_max {
+        // Those that the next step starts do not wait.
+        if self.running.len() + self.waiting.len() >= self.capacity + self.waiting_max {
             return Err(Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again"));
         }
         self.waiting.push_back(request);

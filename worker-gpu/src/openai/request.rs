@@ -1,16 +1,25 @@
-//! What is sent to the server, and what its refusals mean.
+//! What is sent to the server.
 
-use super::SetupError;
+use super::{
+    SetupError,
+    refusal::{beginning, refused, unreachable},
+};
 use crate::{config::Config, engine::Request};
-use protocol::{ErrorCode, Failure, Role};
-use reqwest::{Client, Response, StatusCode};
+use protocol::{Failure, Role};
+use reqwest::{Client, Response, redirect::Policy};
+use runtime::config::redact;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Bytes of an error's body that are looked at.
-const ERROR_BYTES: usize = 64 * 1024;
+/// Bytes of a list of models that are read.
+const LIST_BYTES: usize = 1 << 20;
+/// Models of the server that a warning names.
+const NAMED: usize = 5;
+/// The largest `top_p` that is sent: TGI refuses 1, and without the field vLLM takes the default of the model's own
+/// `generation_config.json`. This one leaves no token out that a 32-bit sum of probabilities could tell from none.
+const TOP_P: f32 = 1.0_f32.next_down();
 
 /// A server and the model that it is asked for.
 pub(super) struct Server {
@@ -27,7 +36,12 @@ impl Server {
         // Another part of the process may have installed one; any will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let silence = Duration::from_millis(config.openai_silence_ms);
-        let client = Client::builder().connect_timeout(CONNECT).read_timeout(silence).build()?;
+        let client = Client::builder()
+            .connect_timeout(CONNECT)
+            .read_timeout(silence)
+            // A redirect would carry the customer's words to a host that nobody configured.
+            .redirect(Policy::none())
+            .build()?;
         let (key, context_tokens) = (config.openai_key.0.clone(), config.context_tokens);
         Ok(Self { model, base, key, context_tokens, client })
     }
@@ -41,19 +55,27 @@ impl Server {
 
     /// Logs whether the server answers and knows the model.
     pub async fn look(self: Arc<Self>) {
-        let asked = self.authorized(self.client.get(format!("{}/models", self.base))).timeout(CONNECT);
-        let answer = match asked.send().await.and_then(Response::error_for_status) {
-            Ok(response) => response.json::<Value>().await,
-            Err(error) => Err(error),
-        };
-        let (server, model) = (self.base.as_str(), self.model.as_str());
-        match answer {
-            Ok(list) if !lists(&list, model) => {
-                tracing::warn!(server, model, "the inference server lists no such model")
+        let (server, model) = (redact(&self.base), self.model.as_str());
+        match self.models().await {
+            Ok(models) if models.iter().any(|listed| listed == model) => {
+                tracing::info!(server, model, "the inference server answers")
             }
-            Ok(_) => tracing::info!(server, model, "the inference server answers"),
-            Err(error) => tracing::warn!(server, %error, "the inference server does not answer yet"),
+            Ok(models) => {
+                let known = models.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+                tracing::warn!(server, model, known, "the inference server lists no such model")
+            }
+            Err(error) => tracing::warn!(server, error, "the inference server does not answer yet"),
         }
+    }
+
+    async fn models(&self) -> Result<Vec<String>, String> {
+        let asked = self.authorized(self.client.get(format!("{}/models", self.base))).timeout(CONNECT);
+        let response = asked.send().await.map_err(|error| error.to_string())?;
+        if !response.status().is_success() {
+            return Err(format!("status {}", response.status()));
+        }
+        let list = serde_json::from_slice(&beginning(response, LIST_BYTES).await);
+        list.map(|list| names(&list)).map_err(|error| format!("its list of models cannot be read: {error}"))
     }
 
     fn authorized(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
@@ -69,7 +91,7 @@ impl Server {
             "stream_options": { "include_usage": true },
             "max_tokens": self.context_tokens.min(sampling.max_tokens as usize),
             "temperature": sampling.temperature,
-            "top_p": sampling.top_p,
+            "top_p": sampling.top_p.min(TOP_P),
             // Servers read a signed number.
             "seed": sampling.seed & i64::MAX as u64,
         });
@@ -89,48 +111,9 @@ impl Server {
     }
 }
 
-fn lists(list: &Value, model: &str) -> bool {
-    list["data"].as_array().is_some_and(|models| models.iter().any(|listed| listed["id"] == model))
-}
-
-/// A failure below HTTP. Its text may hold the address, so it goes to the log and not to the customer.
-pub(super) fn unreachable(error: &reqwest::Error) -> Failure {
-    tracing::warn!(%error, "the inference server cannot be reached");
-    Failure::new(ErrorCode::Unavailable, "the inference server cannot be reached; try again")
-}
-
-/// The server's own words may quote the customer, so they are only searched for what they mean.
-async fn refused(response: Response) -> Failure {
-    let status = response.status();
-    let body = response.text().await.unwrap_or_default();
-    let mut end = body.len().min(ERROR_BYTES);
-    while !body.is_char_boundary(end) {
-        end -= 1;
-    }
-    tracing::warn!(%status, "the inference server refused a request");
-    failure(status, &body[..end])
-}
-
-fn failure(status: StatusCode, body: &str) -> Failure {
-    let (code, message) = match status.as_u16() {
-        400 | 413 | 422 if speaks_of_length(body) => {
-            (ErrorCode::ContextLengthExceeded, "the prompt does not fit the model's context")
-        }
-        400 | 422 => (ErrorCode::InvalidRequest, "the inference server refused the request"),
-        401 | 403 => (ErrorCode::EngineFailed, "the inference server refused inference.openai_key"),
-        404 => (ErrorCode::EngineFailed, "the inference server does not know the model of inference.engine"),
-        429 | 503 => (ErrorCode::Overloaded, "the inference server is full; try again"),
-        502 | 504 => (ErrorCode::Unavailable, "the inference server cannot be reached; try again"),
-        _ => (ErrorCode::EngineFailed, "the inference server failed"),
-    };
-    Failure::new(code, format!("{message} (status {})", status.as_u16()))
-}
-
-fn speaks_of_length(body: &str) -> bool {
-    let body = body.to_lowercase();
-    ["context_length", "context length", "context size", "maximum context", "too long", "n_ctx"]
-        .iter()
-        .any(|words| body.contains(words))
+fn names(list: &Value) -> Vec<String> {
+    let models = list["data"].as_array().into_iter().flatten();
+    models.filter_map(|model| model["id"].as_str().map(String::from)).collect()
 }
 
 #[cfg(test)]
@@ -152,25 +135,12 @@ mod tests {
         let plain = server.body(&request(""));
         assert_eq!(plain["messages"], json!([{ "role": "user", "content": "hi" }]));
         assert_eq!((&plain["stop"], &plain["seed"]), (&json!(["END"]), &json!(i64::MAX)));
+        // What a server that reads 32 bits takes for less than 1.
+        assert!(plain["top_p"].as_f64().is_some_and(|top_p| top_p > 0.999_999 && (top_p as f32) < 1.0));
         assert!(plain.get("continue_final_message").is_none());
         let continued = server.body(&request("He"));
         assert_eq!(continued["messages"][1], json!({ "role": "assistant", "content": "He" }));
         assert_eq!(continued["continue_final_message"], json!(true));
         assert_eq!(continued["add_generation_prompt"], json!(false));
-    }
-
-    #[test]
-    fn refusals_are_told_apart() {
-        let too_long = r#"{"error":{"message":"This model's maximum context length is 4096 tokens","code":400}}"#;
-        for (status, body, code) in [
-            (400, too_long, ErrorCode::ContextLengthExceeded),
-            (400, "temperature", ErrorCode::InvalidRequest),
-            (401, "", ErrorCode::EngineFailed),
-            (429, "", ErrorCode::Overloaded),
-            (500, "", ErrorCode::EngineFailed),
-            (503, "", ErrorCode::Overloaded),
-        ] {
-            assert_eq!(failure(StatusCode::from_u16(status).unwrap(), body).code, code, "{status}");
-        }
     }
 }

@@ -1,52 +1,91 @@
 //! From a server's stream of events to outputs.
 
-use super::request::{Server, unreachable};
-use crate::engine::{Output, Request, SequenceId};
-use futures_util::StreamExt;
+use super::{refusal::unreachable, request::Server};
+use crate::{
+    engine::{Output, Request, SequenceId},
+    stop::StopFilter,
+};
+use futures_util::{FutureExt, StreamExt};
 use protocol::{ErrorCode, Failure, FinishReason, Usage};
-use reqwest::Response;
 use serde::Deserialize;
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::sync::mpsc;
 
 /// Bytes of the longest accepted line.
 const LINE: usize = 1 << 20;
 
+type Told = Result<(FinishReason, Usage), Failure>;
+
 /// Asks the server and sends what it answers; the last output is `Finished` or `Failed`.
 pub(super) async fn answer(server: Arc<Server>, request: Request, outputs: mpsc::Sender<Output>) {
-    let id = request.id;
-    let told = match server.ask(&request).await {
-        Ok(response) => read(id, response, &outputs).await,
-        Err(failure) => Err(failure),
-    };
-    let last = match told {
-        Ok((reason, usage)) => Output::Finished { id, reason, usage },
-        Err(failure) => Output::Failed(id, failure),
-    };
+    let last = last_of(request.id, tell(&server, &request, &outputs)).await;
     // Nobody listens only when the engine is gone.
     let _ = outputs.send(last).await;
 }
 
-async fn read(
-    id: SequenceId,
-    response: Response,
-    outputs: &mpsc::Sender<Output>,
-) -> Result<(FinishReason, Usage), Failure> {
-    let mut bytes = response.bytes_stream();
+/// A sequence that ended without its last output would hold its slot for ever, so a panic is one as well.
+async fn last_of(id: SequenceId, told: impl Future<Output = Told>) -> Output {
+    let told = AssertUnwindSafe(told).catch_unwind().await.unwrap_or_else(|_| {
+        tracing::error!("reading the inference server's answer panicked");
+        Err(Failure::new(ErrorCode::EngineFailed, "the inference server's answer could not be read"))
+    });
+    match told {
+        Ok((reason, usage)) => Output::Finished { id, reason, usage },
+        Err(failure) => Output::Failed(id, failure),
+    }
+}
+
+async fn tell(server: &Server, request: &Request, outputs: &mpsc::Sender<Output>) -> Told {
+    let mut bytes = server.ask(request).await?.bytes_stream();
     let (mut lines, mut heard) = (Lines::default(), Heard::default());
+    let mut said = Said { id: request.id, stop: StopFilter::new(&request.sampling.stop), stopped: false, outputs };
     while let Some(chunk) = bytes.next().await {
         lines.push(&chunk.map_err(|error| unreachable(&error))?)?;
         while let Some(line) = lines.next() {
-            match heard.line(&line)? {
-                Some(text) => {
-                    let _ = outputs.send(Output::Token { id, text, tokens: 1 }).await;
-                }
-                None if heard.done => return heard.end(),
-                None => {}
+            let text = heard.line(&line)?;
+            if heard.done || (said.stopped && text.is_some()) {
+                return said.end(heard).await;
+            }
+            if let Some(text) = text {
+                said.add(&text).await;
             }
         }
     }
-    heard.end()
+    said.end(heard).await
+}
+
+/// What is passed on of an answer. Servers differ in whether they leave a stop string in the text (TGI does), or look
+/// for it at all; after one, only the counts are waited for.
+struct Said<'a> {
+    id: SequenceId,
+    stop: StopFilter,
+    stopped: bool,
+    outputs: &'a mpsc::Sender<Output>,
+}
+
+impl Said<'_> {
+    async fn add(&mut self, text: &str) {
+        let passed = self.stop.push(text);
+        self.stopped = passed.stopped;
+        self.send(passed.text, 1).await;
+    }
+
+    async fn end(mut self, mut heard: Heard) -> Told {
+        if self.stopped {
+            heard.reason = Some(FinishReason::Stop);
+        }
+        let told = heard.end()?;
+        let held = self.stop.finish();
+        if !held.is_empty() {
+            self.send(held, 0).await;
+        }
+        Ok(told)
+    }
+
+    async fn send(&self, text: String, tokens: u32) {
+        // Nobody listens only when the engine is gone.
+        let _ = self.outputs.send(Output::Token { id: self.id, text, tokens }).await;
+    }
 }
 
 /// Cuts bytes into lines; a character is never cut, since a line's end is none of its bytes.
@@ -117,7 +156,7 @@ impl Heard {
             return Ok(None);
         };
         if let Some(reason) = choice.finish_reason {
-            self.reason = Some(if reason == "length" { FinishReason::Length } else { FinishReason::Stop });
+            self.reason = Some(finish_reason(&reason)?);
         }
         let text = choice.delta.content.filter(|text| !text.is_empty());
         self.pieces += u32::from(text.is_some());
@@ -129,6 +168,15 @@ impl Heard {
         // A server that does not count is taken to send one token at a time.
         let guess = Usage { prompt_tokens: 0, completion_tokens: self.pieces };
         Ok((reason, self.usage.unwrap_or(guess)))
+    }
+}
+
+/// Whatever a server calls a regular end is one; only its own failure must not pass for a whole answer.
+fn finish_reason(reason: &str) -> Result<FinishReason, Failure> {
+    match reason {
+        "length" => Ok(FinishReason::Length),
+        "abort" | "error" => Err(Failure::new(ErrorCode::EngineFailed, "the inference server gave the answer up")),
+        _ => Ok(FinishReason::Stop),
     }
 }
 
@@ -189,5 +237,15 @@ mod tests {
         assert_eq!(Heard::default().line("data: {").unwrap_err().code, ErrorCode::Unavailable);
         let failed = Heard::default().line(r#"data: {"error":{"message":"CUDA out of memory"}}"#).unwrap_err();
         assert_eq!(failed.code, ErrorCode::EngineFailed);
+        let aborted = Heard::default().line(r#"data: {"choices":[{"delta":{},"finish_reason":"abort"}]}"#).unwrap_err();
+        assert_eq!(aborted.code, ErrorCode::EngineFailed);
+        assert_eq!(finish_reason("eos_token"), Ok(FinishReason::Stop));
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_the_sequence() {
+        let id = SequenceId(7);
+        let last = last_of(id, async { panic!("a test") }).await;
+        assert!(matches!(last, Output::Failed(failed, why) if failed == id && why.code == ErrorCode::EngineFailed));
     }
 }

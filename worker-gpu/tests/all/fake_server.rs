@@ -1,6 +1,6 @@
 //! A fake of an OpenAI-compatible server: says what the test tells it, and remembers what it was asked.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -16,6 +16,12 @@ use tokio::{
 pub enum Script {
     /// Sends these pieces of the body with a pause after each, then ends it.
     Stream(Vec<String>, Duration),
+    /// Says the last message again, byte by byte, once two requests are open.
+    Repeat,
+    /// Refuses with this status and a body without end.
+    Flood(u16),
+    /// Points to another server.
+    Redirect(String),
     /// Answers with this status and body.
     Refuse(u16, &'static str),
     /// Sends the first piece and then closes the connection in the middle of the body.
@@ -62,18 +68,45 @@ async fn serve(
             write(&mut stream, STREAM).await?;
             write(&mut stream, &chunk(&piece)).await
         }
-        Script::Stream(pieces, pause) => {
-            write(&mut stream, STREAM).await?;
-            for piece in pieces {
-                let closed = write(&mut stream, &chunk(&piece)).await.is_none() || is_closed(&mut stream, pause).await;
-                if closed {
-                    let _ = left.send(());
-                    return None;
-                }
+        Script::Redirect(base) => {
+            let head = format!("HTTP/1.1 307 X\r\nlocation: {base}/chat/completions\r\ncontent-length: 0\r\n\r\n");
+            write(&mut stream, head).await
+        }
+        Script::Flood(status) => {
+            write(&mut stream, STREAM.replace("200", &status.to_string())).await?;
+            let piece = chunk("x".repeat(10_000));
+            while write(&mut stream, &piece).await.is_some() {}
+            left.send(()).ok()
+        }
+        Script::Repeat => {
+            while asked.lock().unwrap().len() < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            write(&mut stream, "0\r\n\r\n").await
+            let asked: Value = serde_json::from_slice(&body).unwrap();
+            let text = asked["messages"].as_array().unwrap().last().unwrap()["content"].clone();
+            let said = json!({ "choices": [{ "delta": { "content": text }, "finish_reason": "stop" }] });
+            let bytes = format!("data: {said}\n\ndata: [DONE]\n\n").into_bytes();
+            send(&mut stream, bytes.chunks(1), Duration::from_millis(1), left).await
+        }
+        Script::Stream(pieces, pause) => send(&mut stream, pieces, pause, left).await,
+    }
+}
+
+async fn send(
+    stream: &mut TcpStream,
+    pieces: impl IntoIterator<Item = impl AsRef<[u8]>>,
+    pause: Duration,
+    left: mpsc::UnboundedSender<()>,
+) -> Option<()> {
+    write(stream, STREAM).await?;
+    for piece in pieces {
+        let closed = write(stream, chunk(piece)).await.is_none() || is_closed(stream, pause).await;
+        if closed {
+            let _ = left.send(());
+            return None;
         }
     }
+    write(stream, "0\r\n\r\n").await
 }
 
 const STREAM: &str =
@@ -86,12 +119,13 @@ fn plain(status: u16, body: &str) -> String {
     )
 }
 
-fn chunk(piece: &str) -> String {
-    format!("{:x}\r\n{piece}\r\n", piece.len())
+fn chunk(piece: impl AsRef<[u8]>) -> Vec<u8> {
+    let piece = piece.as_ref();
+    [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()
 }
 
-async fn write(stream: &mut TcpStream, text: &str) -> Option<()> {
-    stream.write_all(text.as_bytes()).await.ok()?;
+async fn write(stream: &mut TcpStream, bytes: impl AsRef<[u8]>) -> Option<()> {
+    stream.write_all(bytes.as_ref()).await.ok()?;
     stream.flush().await.ok()
 }
 

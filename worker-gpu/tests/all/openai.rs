@@ -1,10 +1,10 @@
 //! The engine that asks a server, against a fake one.
 
 use crate::{
-    desk::Desk,
+    desk::{Answer, Desk},
     fake_server::{FakeServer, Script, start},
 };
-use protocol::{ErrorCode, Event, FinishReason, Usage};
+use protocol::{ErrorCode, Event, FinishReason, JobId, Usage};
 use serde_json::json;
 use std::time::Duration;
 use worker_gpu::{Config, Secret};
@@ -107,4 +107,75 @@ async fn a_silent_or_absent_server_is_given_up() {
         assert_eq!(failure_code(desk.answer().await.last()), Some(ErrorCode::Unavailable));
         worker.stop().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn two_answers_at_once_keep_their_characters_apart() {
+    let server = start(Script::Repeat).await;
+    let mut desk = Desk::new().await;
+    let worker = desk.work(config(&server));
+    let texts = [("job_1", "如何重置密码🙂?"), ("job_2", "Wie geht das mit dem Schlüssel?")];
+    for (job, text) in texts {
+        desk.submit(job, text).await;
+    }
+    // Neither is begun before both were asked for, so they run at the same time.
+    let mut answers = texts.map(|(job, _)| (JobId::parse(job).unwrap(), Answer(Vec::new())));
+    while answers.iter().any(|(_, answer)| !answer.0.iter().any(|reply| reply.events.iter().any(is_last))) {
+        let reply = desk.reply().await;
+        let (_, answer) = answers.iter_mut().find(|(job, _)| *job == reply.job).unwrap();
+        answer.0.push(reply);
+    }
+    for ((_, answer), (_, text)) in answers.iter().zip(texts) {
+        answer.assert_in_order();
+        assert_eq!(answer.text(), text);
+        assert!(matches!(answer.last(), Event::Finished { reason: FinishReason::Stop, .. }));
+    }
+    worker.stop().await.unwrap();
+}
+
+fn is_last(event: &Event) -> bool {
+    matches!(event, Event::Finished { .. } | Event::Failed(_))
+}
+
+#[tokio::test]
+async fn nothing_is_shown_from_a_stop_string_on_even_if_the_server_sends_it() {
+    let mut obedient = vec![said("one E"), said("ND")];
+    obedient.extend(ending());
+    let deaf = [said("one E"), said("ND"), said(" two"), said(" three")].to_vec();
+    for (pieces, completion_tokens) in [(obedient, 3), (deaf, 3)] {
+        let server = start(Script::Stream(pieces, Duration::ZERO)).await;
+        let mut desk = Desk::new().await;
+        let worker = desk.work(config(&server));
+        let mut envelope = desk.envelope("job_1", "count");
+        envelope.body.sampling.stop = vec!["END".into()];
+        desk.publish(&envelope).await;
+        let answer = desk.answer().await;
+        assert_eq!(answer.text(), "one ");
+        let Event::Finished { reason, usage } = answer.last() else { panic!("{:?}", answer.last()) };
+        assert_eq!((*reason, usage.completion_tokens), (FinishReason::Stop, completion_tokens));
+        worker.stop().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let other = start(Script::Refuse(500, "")).await;
+    let server = start(Script::Redirect(other.base.clone())).await;
+    let mut desk = Desk::new().await;
+    let worker = desk.work(config(&server));
+    desk.submit("job_1", "my secret").await;
+    assert_eq!(failure_code(desk.answer().await.last()), Some(ErrorCode::EngineFailed));
+    assert_eq!(other.asked.lock().unwrap().len(), 0);
+    worker.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refusal_without_end_is_cut_off() {
+    let mut server = start(Script::Flood(400)).await;
+    let mut desk = Desk::new().await;
+    let worker = desk.work(config(&server));
+    desk.submit("job_1", "hello").await;
+    assert_eq!(failure_code(desk.answer().await.last()), Some(ErrorCode::InvalidRequest));
+    tokio::time::timeout(Duration::from_secs(5), server.abandoned.recv()).await.unwrap().unwrap();
+    worker.stop().await.unwrap();
 }
