@@ -230,7 +230,7 @@ class ManifestTest(unittest.TestCase):
                 self.assertRegex(entry.sha256, "^[0-9a-f]{64}$")
                 self.assertGreater(entry.size, 0)
                 for package in entry.spec["mirror"]["packages"]:
-                    self.assertRegex(package, "^[a-z0-9-]+(==|@)[0-9.]+$")
+                    self.assertRegex(package, "^(@[a-z0-9-]+/)?[a-z0-9-]+(==|@)[0-9.]+$")
 
 
 if __name__ == "__main__":
