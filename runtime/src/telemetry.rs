@@ -100,9 +100,10 @@ pub fn init(config: &Config, role: &str) -> Result<Guard, InitError> {
     Ok(Guard(provider))
 }
 
-/// lapin would log returned messages with their bodies; the broker port reports its errors itself.
+/// lapin would log returned messages with their bodies (the broker port reports its errors itself), and tokenizers every
+/// character that it reads.
 fn filter(directives: &str) -> EnvFilter {
-    EnvFilter::new(format!("{directives},lapin=off"))
+    EnvFilter::new(format!("{directives},lapin=off,tokenizers=off"))
 }
 
 /// Spans of ours at `info`, whatever is logged: libraries would export bodies, and the exporter's own client itself.
@@ -174,5 +175,17 @@ mod tests {
             }
         });
         assert_eq!(*seen.0.lock().unwrap(), ["turn", "runtime::telemetry::tests"]);
+    }
+
+    #[test]
+    fn libraries_that_would_print_bodies_stay_silent_at_any_level() {
+        let seen = Seen::default();
+        let subscriber = tracing_subscriber::registry().with(seen.clone().with_filter(filter("trace")));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!("ours");
+            tracing::warn!(target: "lapin::returned_messages", body = "secret");
+            tracing::trace!(target: "tokenizers::tokenizer::normalizer", "secret");
+        });
+        assert_eq!(*seen.0.lock().unwrap(), ["runtime::telemetry::tests"]);
     }
 }
