@@ -24,12 +24,18 @@ impl StopFilter {
     /// Appends generated text.
     pub fn push(&mut self, text: &str) -> Passed {
         self.held.push_str(text);
-        if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
+        if let Some(at) = self.first() {
             self.held.truncate(at);
             return Passed { text: std::mem::take(&mut self.held), stopped: true };
         }
         let rest = self.held.split_off(self.held.len() - self.undecided());
         Passed { text: std::mem::replace(&mut self.held, rest), stopped: false }
+    }
+
+    /// Where the stop string begins that is complete first, whatever pieces the text comes in; the longest of several.
+    fn first(&self) -> Option<usize> {
+        let found = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str()).map(|at| (at + stop.len(), at)));
+        found.min().map(|(_, at)| at)
     }
 
     /// What is still held back when generation ends.
@@ -52,9 +58,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// What is shown of a text that comes character by character.
     fn whole(text: &str, stops: &[String]) -> String {
-        let end = stops.iter().filter_map(|stop| text.find(stop.as_str())).min();
-        text[..end.unwrap_or(text.len())].to_string()
+        for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
+            let complete = stops.iter().filter(|stop| text[..end].ends_with(stop.as_str())).map(String::len).max();
+            if let Some(longest) = complete {
+                return text[..end - longest].to_string();
+            }
+        }
+        text.to_string()
     }
 
     proptest! {
@@ -74,6 +86,12 @@ mod tests {
             if !stopped { shown.push_str(&filter.finish()); }
             prop_assert_eq!(shown, whole(&pieces.concat(), &stops));
         }
+    }
+
+    #[test]
+    fn the_stop_string_that_is_complete_first_counts() {
+        let mut filter = StopFilter::new(&["a".into(), "ba。".into()]);
+        assert_eq!(filter.push("ba。。"), Passed { text: "b".into(), stopped: true });
     }
 
     #[test]
