@@ -21,7 +21,7 @@ pub use envelope::{Cancel, Envelope, Timestamp};
 pub use error::{ErrorCode, Failure};
 pub use event::{Event, FinishReason, Reply, Usage};
 pub use id::{ClientMessageId, DocumentId, InvalidId, JobId, NodeId, SessionId, TenantId, WorkerId};
-pub use inference::{InferenceJob, Sampling};
+pub use inference::{InferenceJob, Priority, Sampling};
 pub use knowledge::{DocumentFormat, DocumentInfo, DocumentReport, KnowledgeJob};
 pub use lang::Lang;
 pub use retrieval::{FaqMatch, Passage, RetrievalJob, Retrieved};

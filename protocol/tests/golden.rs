@@ -6,8 +6,8 @@
 
 use protocol::{
     Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport, Envelope,
-    ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, KnowledgeJob, Lang, Passage, Reply,
-    RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp, TurnEvent, Usage, WorkerId,
+    ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, KnowledgeJob, Lang, Passage, Priority,
+    Reply, RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp, TurnEvent, Usage, WorkerId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Debug, path::PathBuf};
@@ -63,7 +63,10 @@ fn citation() -> Citation {
 fn jobs() {
     let sampling = Sampling { max_tokens: 512, temperature: 0.5, top_p: 0.75, seed: 7, stop: vec!["\n\n".into()] };
     let messages = vec![ChatMessage::new(Role::System, "Be brief."), ChatMessage::new(Role::User, "如何退货?")];
-    check("inference_job", &envelope(InferenceJob { messages, prefix: "You".into(), sampling }));
+    check(
+        "inference_job",
+        &envelope(InferenceJob { messages, prefix: "You".into(), sampling, priority: Priority::Batch, weight: 3 }),
+    );
     check("retrieval_job", &envelope(RetrievalJob { query: "如何退货?".into(), lang: Lang::zh(), top_k: 5 }));
     let put = KnowledgeJob::Put {
         name: "returns.md".into(),

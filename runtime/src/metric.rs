@@ -42,6 +42,12 @@ pub const ENGINE_RUNNING: &str = "vllm:num_requests_running";
 pub const ENGINE_WAITING: &str = "vllm:num_requests_waiting";
 /// Share of the KV cache in use, 0 to 1.
 pub const ENGINE_CACHE: &str = "vllm:kv_cache_usage_perc";
+/// Tokens of the prompts that were started.
+pub const ENGINE_PREFIX_QUERIES: &str = "vllm:prefix_cache_queries_total";
+/// Those of them that were in the prefix cache.
+pub const ENGINE_PREFIX_HITS: &str = "vllm:prefix_cache_hits_total";
+/// Sequences that had to give their KV blocks to others for a while.
+pub const ENGINE_PREEMPTIONS: &str = "vllm:num_preemptions_total";
 /// Seconds from a job's publication to its admission into the batch.
 pub const ENGINE_QUEUE: &str = "vllm:request_queue_time_seconds";
 /// Seconds from a job's intake to its first token.
@@ -63,6 +69,9 @@ const COUNTERS: &[(&str, &str)] = &[
     (RECONNECTS, "Times the connection to the broker was renewed"),
     (INGESTED, "Documents ingested by result"),
     (ENGINE_PROMPT_TOKENS, "Tokens prefilled"),
+    (ENGINE_PREFIX_QUERIES, "Tokens of the prompts that were started"),
+    (ENGINE_PREFIX_HITS, "Tokens of prompts that were in the prefix cache"),
+    (ENGINE_PREEMPTIONS, "Sequences that had to give their KV blocks to others"),
     (ENGINE_GENERATED_TOKENS, "Tokens generated"),
 ];
 const GAUGES: &[(&str, &str)] = &[

@@ -2,7 +2,7 @@
 //!
 //! Prints wall and processor time, since the wall tells little on a busy machine.
 
-use protocol::{ChatMessage, Role, Sampling};
+use protocol::{ChatMessage, Priority, Role, Sampling, TenantId};
 use std::{collections::BTreeSet, error::Error, path::Path, time::Instant};
 use worker_gpu::{Config, Engine, Output, Request, SequenceId};
 
@@ -55,7 +55,15 @@ fn decode(engine: &mut dyn Engine, sequences: u64, generated: u32) -> Result<Str
 fn add(engine: &mut dyn Engine, id: u64, prompt: u32, generated: u32) -> Result<u32, Box<dyn Error>> {
     let messages = vec![ChatMessage::new(Role::User, text(id, prompt))];
     let sampling = Sampling { max_tokens: generated, temperature: 0.0, top_p: 1.0, seed: id, stop: Vec::new() };
-    let request = Request { id: SequenceId(id), messages, prefix: String::new(), sampling };
+    let request = Request {
+        id: SequenceId(id),
+        messages,
+        prefix: String::new(),
+        sampling,
+        tenant: TenantId::parse("bench")?,
+        priority: Priority::Interactive,
+        weight: 1,
+    };
     Ok(engine.add(request)?.prompt_tokens)
 }
 

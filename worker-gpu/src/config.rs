@@ -22,6 +22,8 @@ pub struct Config {
     pub batch_tokens: usize,
     /// Sequences that may wait for a slot.
     pub waiting: usize,
+    /// MiB of the KV cache on a CPU. What running answers leave of it keeps the beginnings of past prompts.
+    pub cache_mib: usize,
     /// Milliseconds for which an answer's tokens are gathered into one frame; the first is sent at once.
     pub coalesce_ms: u64,
     /// Milliseconds that running answers get to finish after a stop signal, before their jobs are handed back.
@@ -41,6 +43,7 @@ impl Default for Config {
             context_tokens: 4096,
             batch_tokens: 512,
             waiting: 16,
+            cache_mib: 1024,
             coalesce_ms: 30,
             drain_ms: 20_000,
             openai_key: Secret::default(),
@@ -53,7 +56,7 @@ impl Config {
     /// The engine's own name of its model, as [`crate::Engine::model`] will tell it.
     pub fn model_name(&self) -> Result<String, Problem> {
         Ok(match Choice::parse(&self.engine)? {
-            Choice::Candle { file } => crate::candle::model_name(file.as_ref()),
+            Choice::Candle { file } => crate::local::model_name(file.as_ref()),
             Choice::Openai { model, .. } => model,
             Choice::Echo { .. } => "echo".into(),
         })
@@ -68,6 +71,7 @@ impl Config {
             range("inference.context_tokens", self.context_tokens, 16, 1 << 20),
             range("inference.batch_tokens", self.batch_tokens, self.max_sequences, 1 << 16),
             range("inference.waiting", self.waiting, 1, 10_000),
+            range("inference.cache_mib", self.cache_mib, 1, 1 << 20),
             Problem::out_of_range("inference.coalesce_ms", self.coalesce_ms, 1, 1000),
             Problem::out_of_range("inference.drain_ms", self.drain_ms, 0, 600_000),
             Problem::out_of_range("inference.openai_silence_ms", self.openai_silence_ms, 100, 600_000),

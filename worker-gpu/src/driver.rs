@@ -1,8 +1,8 @@
 //! The engine's own thread, and how jobs reach it.
 
-use crate::engine::{Admitted, Engine, EngineError, Load, Output, Request, SequenceId};
-use metrics::gauge;
-use protocol::{ChatMessage, ErrorCode, Failure, Sampling};
+use crate::engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats};
+use metrics::{counter, gauge};
+use protocol::{ErrorCode, Failure, InferenceJob, TenantId};
 use runtime::metric;
 use std::{
     any::Any,
@@ -70,14 +70,10 @@ pub(crate) fn start(engine: Box<dyn Engine>) -> std::io::Result<(Driver, oneshot
 
 impl Driver {
     /// Adds a sequence; its outputs come from the result.
-    pub async fn add(
-        &self,
-        messages: Vec<ChatMessage>,
-        prefix: String,
-        sampling: Sampling,
-    ) -> Result<Sequence, AddError> {
+    pub async fn add(&self, tenant: TenantId, job: InferenceJob) -> Result<Sequence, AddError> {
         let id = SequenceId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let request = Request { id, messages, prefix, sampling };
+        let InferenceJob { messages, prefix, sampling, priority, weight } = job;
+        let request = Request { id, messages, prefix, sampling, tenant, priority, weight };
         let (outputs, reader) = mpsc::channel(self.backlog);
         let (answer, answered) = oneshot::channel();
         let command = Command::Add { request, outputs, answer };
@@ -112,7 +108,7 @@ fn drive(mut engine: Box<dyn Engine>, mut inbox: mpsc::Receiver<Command>) -> Res
     while take_commands(&mut *engine, &mut inbox, &mut readers) {
         let outputs = engine.step()?;
         outputs.into_iter().for_each(|output| emit(&mut *engine, &mut readers, output));
-        report(engine.load());
+        report(engine.stats());
     }
     Ok(())
 }
@@ -130,7 +126,7 @@ fn take_commands(engine: &mut dyn Engine, inbox: &mut mpsc::Receiver<Command>, r
             },
         };
         apply(engine, readers, command);
-        report(engine.load());
+        report(engine.stats());
     }
 }
 
@@ -173,10 +169,13 @@ fn emit(engine: &mut dyn Engine, readers: &mut Readers, output: Output) {
     }
 }
 
-fn report(load: Load) {
-    gauge!(metric::ENGINE_RUNNING).set(load.running as f64);
-    gauge!(metric::ENGINE_WAITING).set(load.waiting as f64);
-    gauge!(metric::ENGINE_CACHE).set(load.cache_used);
+fn report(stats: Stats) {
+    gauge!(metric::ENGINE_RUNNING).set(stats.running as f64);
+    gauge!(metric::ENGINE_WAITING).set(stats.waiting as f64);
+    gauge!(metric::ENGINE_CACHE).set(stats.cache_used());
+    counter!(metric::ENGINE_PREFIX_QUERIES).absolute(stats.prompt_tokens);
+    counter!(metric::ENGINE_PREFIX_HITS).absolute(stats.prefix_tokens);
+    counter!(metric::ENGINE_PREEMPTIONS).absolute(stats.preemptions);
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

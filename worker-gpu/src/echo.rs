@@ -2,9 +2,9 @@
 
 use crate::{
     config::Config,
-    engine::{Admitted, Engine, EngineError, Load, Output, Request, SequenceId},
+    engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
     sampling,
-    stop::StopFilter,
+    text::StopFilter,
 };
 use protocol::{ChatMessage, ErrorCode, Failure, FinishReason, Role, Usage};
 use std::{collections::VecDeque, time::Duration};
@@ -94,9 +94,9 @@ impl Engine for Echo {
         self.waiting.retain(|sequence| sequence.id != id);
     }
 
-    fn load(&self) -> Load {
+    fn stats(&self) -> Stats {
         let running = self.running.len();
-        Load { running, waiting: self.waiting.len(), cache_used: running as f64 / self.capacity as f64 }
+        Stats { running, waiting: self.waiting.len(), ..Stats::default() }
     }
 }
 

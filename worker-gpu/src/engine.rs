@@ -1,6 +1,6 @@
 //! What an engine is: synchronous, stepped by one thread, holding many sequences at once.
 
-use protocol::{ChatMessage, Failure, FinishReason, Sampling, Usage};
+use protocol::{ChatMessage, Failure, FinishReason, Priority, Sampling, TenantId, Usage};
 
 /// Names a sequence within one engine; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,12 @@ pub struct Request {
     pub prefix: String,
     /// How to choose tokens and when to stop.
     pub sampling: Sampling,
+    /// Whose it is; tenants share slots by weight, and nothing that was computed.
+    pub tenant: TenantId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// The tenant's share in relation to others', at least 1.
+    pub weight: u32,
 }
 
 /// A prompt that an engine has taken.
@@ -68,15 +74,35 @@ impl Output {
     }
 }
 
-/// How busy an engine is.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Load {
+/// How busy an engine is, and what it has done since it began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stats {
     /// Sequences in the batch.
     pub running: usize,
     /// Sequences that wait for a slot.
     pub waiting: usize,
-    /// Share of the KV cache in use, 0 to 1.
-    pub cache_used: f64,
+    /// KV blocks that there are; 0 when the engine does not know.
+    pub blocks: usize,
+    /// KV blocks that running sequences hold.
+    pub blocks_used: usize,
+    /// Tokens of the prompts that were started.
+    pub prompt_tokens: u64,
+    /// Those of them that were found in the prefix cache.
+    pub prefix_tokens: u64,
+    /// Sequences that had to give their blocks to others for a while.
+    pub preemptions: u64,
+}
+
+impl Stats {
+    /// Share of the KV blocks in use, 0 to 1.
+    pub fn cache_used(&self) -> f64 {
+        self.blocks_used as f64 / self.blocks.max(1) as f64
+    }
+
+    /// Share of the prompts' tokens that the prefix cache held, 0 to 1.
+    pub fn prefix_hit_rate(&self) -> f64 {
+        self.prefix_tokens as f64 / self.prompt_tokens.max(1) as f64
+    }
 }
 
 /// The engine as a whole cannot go on; its sequences must be given to another one.
@@ -108,10 +134,10 @@ pub trait Engine: Send {
 
     /// Whether there is nothing to step for.
     fn is_idle(&self) -> bool {
-        let load = self.load();
-        load.running + load.waiting == 0
+        let stats = self.stats();
+        stats.running + stats.waiting == 0
     }
 
-    /// How busy it is.
-    fn load(&self) -> Load;
+    /// How busy it is, and what it has done.
+    fn stats(&self) -> Stats;
 }

@@ -8,23 +8,24 @@
 
 mod candle;
 mod config;
-mod detokenize;
 mod driver;
 mod echo;
 mod engine;
 mod intake;
+mod local;
 mod open;
 mod openai;
 mod sample;
 mod sampling;
-mod scheduler;
-mod stop;
-mod template;
-mod tokens;
+mod schedule;
+mod text;
+mod weights;
 
-pub use candle::{GgufError, LoadError, Mismatch, environment};
+pub use candle::environment;
 pub use config::{Config, Secret};
-pub use engine::{Admitted, Engine, EngineError, Load, Output, Request, SequenceId};
+pub use engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats};
 pub use intake::{RunError, run};
+pub use local::LoadError;
 pub use open::{OpenError, open};
 pub use openai::SetupError;
+pub use weights::{GgufError, Mismatch};

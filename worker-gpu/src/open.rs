@@ -1,10 +1,10 @@
 //! From a configured engine to a running one.
 
 use crate::{
-    candle::{CandleEngine, LoadError},
     config::Config,
     echo::Echo,
     engine::Engine,
+    local::{self, LoadError},
     openai::{OpenaiEngine, SetupError},
 };
 use runtime::config::{Problem, redact};
@@ -73,7 +73,7 @@ pub fn open(config: &Config, models_dir: &Path) -> Result<Box<dyn Engine>, OpenE
         }
         Choice::Candle { file } => {
             let clock = Arc::new(runtime::clock::System);
-            Ok(Box::new(CandleEngine::open(config, &model_path(&file, models_dir), clock)?))
+            Ok(Box::new(local::open(config, &model_path(&file, models_dir), clock)?))
         }
         Choice::Openai { base, model } => Ok(Box::new(OpenaiEngine::open(config, base, model)?)),
     }

@@ -1,5 +1,6 @@
 //! From logits to the next token. Pure: the same seed, position and logits give the same token.
 
+use crate::local::Draw;
 use protocol::Sampling;
 use std::cmp::Ordering;
 
@@ -17,6 +18,12 @@ pub(crate) struct Sampler {
 impl Sampler {
     pub fn new(sampling: &Sampling) -> Self {
         Self { temperature: sampling.temperature, top_p: sampling.top_p, seed: sampling.seed }
+    }
+
+    /// What a device needs to choose the token after `position` others.
+    pub fn draw(&self, position: u64) -> Draw {
+        let point = uniform(self.seed, position);
+        Draw { temperature: self.temperature, top_k: 0, top_p: self.top_p, min_p: 0.0, point }
     }
 
     /// The token after `position` others; `None` when the logits hold no number.

@@ -29,8 +29,8 @@ use crate::{
 };
 use generation::{Generation, Taken};
 use protocol::{
-    Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Reply, RetrievalJob, Timestamp, TurnEvent,
-    Usage,
+    Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Priority, Reply, RetrievalJob, Timestamp,
+    TurnEvent, Usage,
 };
 
 /// A worker that sends more text than this for each token it may generate is cut off.
@@ -160,7 +160,13 @@ impl Turn {
         self.jobs += 1;
         let mut sampling = self.spec.sampling.clone();
         sampling.max_tokens = sampling.max_tokens.saturating_sub(self.tokens);
-        let body = InferenceJob { messages: self.prompt.messages.clone(), prefix: self.text.clone(), sampling };
+        let body = InferenceJob {
+            messages: self.prompt.messages.clone(),
+            prefix: self.text.clone(),
+            sampling,
+            priority: Priority::Interactive,
+            weight: 1,
+        };
         todo.push(Effect::Infer { job: job.clone(), deadline: self.spec.deadline, body });
         self.phase = Phase::Generating(Generation::new(job, self.tokens));
     }

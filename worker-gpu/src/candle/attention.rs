@@ -1,10 +1,9 @@
 //! Attention of a packed batch on the CPU: normalise and turn queries and keys, store keys and values, attend.
 
-use super::{
-    batch::{Batch, Span},
-    kv::{BLOCK, KvCache},
-    rope::Rope,
-    simd::Attend,
+use super::{kv::KvCache, rope::Rope, simd::Attend};
+use crate::{
+    local::{Batch, Span},
+    schedule::BLOCK,
 };
 use rayon::prelude::*;
 
@@ -90,10 +89,10 @@ impl Attention {
     fn store(&self, cache: &mut KvCache, layer: usize, batch: &Batch, projected: &Projected) {
         let width = self.kv_heads * self.head_dim;
         let rows = projected.keys.chunks_exact(width).zip(projected.values.chunks_exact(width));
-        for ((table, position), (keys, values)) in batch.rows().zip(rows) {
+        for ((blocks, position), (keys, values)) in batch.rows().zip(rows) {
             let heads = keys.chunks_exact(self.head_dim).zip(values.chunks_exact(self.head_dim));
             for (head, (key, value)) in heads.enumerate() {
-                cache.write(layer, table, position, head, key, value);
+                cache.write(layer, blocks, position, head, key, value);
             }
         }
     }
@@ -126,7 +125,7 @@ impl Attention {
             queries: &own,
             visible: &visible,
             head_dim: self.head_dim,
-            blocks: (0..blocks).map(|block| cache.block(layer, task.span.table, block, task.head)),
+            blocks: (0..blocks).map(|block| cache.block(layer, task.span.blocks, block, task.head)),
             out: task.out,
         }
         .run();

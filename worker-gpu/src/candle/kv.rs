@@ -1,17 +1,15 @@
-//! The KV cache: fixed blocks of tokens, lent to sequences.
+//! Where keys and values lie: fixed blocks of tokens, which the scheduler lends to sequences.
 //!
 //! A block holds [`BLOCK`] tokens of every layer. Within it each KV head has its keys transposed, `[head_dim][BLOCK]`,
 //! so that scores of neighbouring tokens are computed in one vector, and its values as they come, `[BLOCK][head_dim]`.
 
-/// Tokens of a block.
-pub(crate) const BLOCK: usize = 32;
+use crate::schedule::{BLOCK, BlockId};
 
 /// Keys and values of all sequences, in 32-bit floats. Memory is taken from the system as blocks are first written.
 pub(crate) struct KvCache {
     heads: usize,
     head_dim: usize,
     layers: Vec<Layer>,
-    free: Vec<u32>,
     blocks: usize,
 }
 
@@ -20,53 +18,30 @@ struct Layer {
     values: Vec<f32>,
 }
 
-/// The blocks of one sequence in order; given back with [`KvCache::release`].
-#[derive(Debug)]
-pub(crate) struct BlockTable(Vec<u32>);
-
 impl KvCache {
-    /// A cache for `tokens` tokens, rounded up to blocks.
-    pub fn new(layers: usize, heads: usize, head_dim: usize, tokens: usize) -> Self {
-        let blocks = tokens.div_ceil(BLOCK);
+    /// A cache of `blocks` blocks.
+    pub fn new(layers: usize, heads: usize, head_dim: usize, blocks: usize) -> Self {
         let floats = blocks * heads * head_dim * BLOCK;
         let layer = || Layer { keys: vec![0.0; floats], values: vec![0.0; floats] };
-        Self {
-            heads,
-            head_dim,
-            layers: (0..layers).map(|_| layer()).collect(),
-            // The lowest are lent first, and the last returned again, so that little memory is touched.
-            free: (0..blocks as u32).rev().collect(),
-            blocks,
-        }
+        Self { heads, head_dim, layers: (0..layers).map(|_| layer()).collect(), blocks }
     }
 
-    /// Blocks for `tokens` tokens; `None` when too few are free.
-    pub fn reserve(&mut self, tokens: usize) -> Option<BlockTable> {
-        let rest = self.free.len().checked_sub(tokens.div_ceil(BLOCK))?;
-        Some(BlockTable(self.free.drain(rest..).rev().collect()))
-    }
-
-    /// Takes a sequence's blocks back.
-    pub fn release(&mut self, table: BlockTable) {
-        self.free.extend(table.0.into_iter().rev());
-    }
-
-    /// Share of the blocks that are lent, 0 to 1.
-    pub fn used(&self) -> f64 {
-        1.0 - self.free.len() as f64 / self.blocks.max(1) as f64
+    /// Blocks that there are.
+    pub fn blocks(&self) -> usize {
+        self.blocks
     }
 
     /// Stores the key and the value (`head_dim` floats each) of one head of the token at `position`.
     pub fn write(
         &mut self,
         layer: usize,
-        table: &BlockTable,
+        blocks: &[BlockId],
         position: usize,
         head: usize,
         key: &[f32],
         value: &[f32],
     ) {
-        let (start, at) = (self.start(table, position / BLOCK, head), position % BLOCK);
+        let (start, at) = (self.start(blocks, position / BLOCK, head), position % BLOCK);
         let (head_dim, layer) = (self.head_dim, &mut self.layers[layer]);
         let keys = &mut layer.keys[start..start + head_dim * BLOCK];
         keys.iter_mut().skip(at).step_by(BLOCK).zip(key).for_each(|(to, from)| *to = *from);
@@ -74,14 +49,14 @@ impl KvCache {
     }
 
     /// Keys and values of one head in the sequence's block number `block`; both of `head_dim * BLOCK` floats.
-    pub fn block(&self, layer: usize, table: &BlockTable, block: usize, head: usize) -> (&[f32], &[f32]) {
-        let start = self.start(table, block, head);
+    pub fn block(&self, layer: usize, blocks: &[BlockId], block: usize, head: usize) -> (&[f32], &[f32]) {
+        let start = self.start(blocks, block, head);
         let range = start..start + self.head_dim * BLOCK;
         (&self.layers[layer].keys[range.clone()], &self.layers[layer].values[range])
     }
 
-    fn start(&self, table: &BlockTable, block: usize, head: usize) -> usize {
-        (table.0[block] as usize * self.heads + head) * self.head_dim * BLOCK
+    fn start(&self, blocks: &[BlockId], block: usize, head: usize) -> usize {
+        (blocks[block] as usize * self.heads + head) * self.head_dim * BLOCK
     }
 }
 
@@ -91,8 +66,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back_and_neighbours_stay_untouched() {
-        let mut cache = KvCache::new(2, 2, 4, 100);
-        let (one, two) = (cache.reserve(40).unwrap(), cache.reserve(33).unwrap());
+        let mut cache = KvCache::new(2, 2, 4, 4);
+        let (one, two) = ([2, 0], [1, 3]);
         let token = |n: f32| (vec![n; 4], vec![-n; 4]);
         for position in 0..40 {
             let (key, value) = token(position as f32);
@@ -104,16 +79,5 @@ mod tests {
         assert_eq!((keys[5], keys[3 * BLOCK + 7], values[7 * 4]), (37.0, 39.0, -39.0));
         assert_eq!(cache.block(1, &two, 1, 1).0[0], 99.0);
         assert!(cache.block(0, &one, 0, 1).0.iter().all(|key| *key == 0.0));
-    }
-
-    #[test]
-    fn blocks_are_bounded_and_come_back() {
-        let mut cache = KvCache::new(1, 1, 1, 4 * BLOCK);
-        let three = cache.reserve(2 * BLOCK + 1).unwrap();
-        assert!(cache.reserve(BLOCK + 1).is_none());
-        assert_eq!(cache.used(), 0.75);
-        cache.release(three);
-        assert_eq!(cache.used(), 0.0);
-        assert!(cache.reserve(4 * BLOCK).is_some());
     }
 }

@@ -2,11 +2,11 @@
 
 use super::{
     attention::{Attention, HeadNorms, Projected},
-    batch::Batch,
     kv::KvCache,
     linear::Linear,
     simd, with_floats,
 };
+use crate::local::Batch;
 use candle_core::{Device, Result, Tensor, quantized::QTensor};
 use candle_nn::ops::rms_norm;
 use rayon::prelude::*;
@@ -38,18 +38,19 @@ pub(crate) struct Layer {
 }
 
 impl Model {
-    /// Computes the batch's tokens, stores their keys and values, and returns the logits of its sampled rows in order,
-    /// `[sampled][vocabulary]`.
+    /// Computes the batch's tokens, stores their keys and values, and returns the logits of its wanted rows in order,
+    /// `[wanted][vocabulary]`.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Vec<Vec<f32>>> {
         let tokens = Tensor::new(batch.tokens.as_slice(), &Device::Cpu)?;
-        let sampled = Tensor::new(batch.sampled.as_slice(), &Device::Cpu)?;
+        let wanted: Vec<u32> = batch.wanted.iter().map(|wanted| wanted.row).collect();
+        let sampled = Tensor::new(wanted.as_slice(), &Device::Cpu)?;
         let mut xs = self.embedding.embedding(&tokens)?;
         for (number, layer) in self.layers.iter().enumerate() {
             let normed = rms_norm(&xs, &layer.attention_norm, self.epsilon)?;
             let mut attended = self.attend(number, layer, &normed, batch, cache)?;
             if number + 1 == self.layers.len() {
                 // From here on only the rows that are sampled matter.
-                if batch.sampled.is_empty() {
+                if wanted.is_empty() {
                     return Ok(Vec::new());
                 }
                 (xs, attended) = (xs.index_select(&sampled, 0)?, attended.index_select(&sampled, 0)?);

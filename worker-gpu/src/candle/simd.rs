@@ -1,6 +1,6 @@
 //! Inner loops over floats, compiled once per instruction set and chosen at run time, so that a portable build is fast.
 
-use super::kv::BLOCK;
+use crate::schedule::BLOCK;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 

@@ -10,7 +10,7 @@ use crate::{
     driver::{AddError, Sequence},
     engine::Output,
 };
-use protocol::{Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Timestamp, Usage, topology};
+use protocol::{Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Priority, Timestamp, Usage, topology};
 use runtime::Delivery;
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -82,12 +82,15 @@ async fn answer(envelope: Envelope<InferenceJob>, attempt: u32, tokens: &Tokens,
         let nothing = Event::Finished { reason: FinishReason::Cancelled, usage: Usage::default() };
         return acked(replies.finish(nothing).await);
     }
-    let Envelope { deadline, published, traceparent, body, .. } = envelope;
+    let Envelope { tenant, deadline, published, traceparent, mut body, .. } = envelope;
     if deadline <= context.clock.now() {
         return acked(replies.finish(Event::Failed(too_late())).await);
     }
     let stages = Stages::queue_wait(&shared.model, traceparent);
-    match shared.driver.add(body.messages, body.prefix, body.sampling).await {
+    if attempt > 0 {
+        body.priority = body.priority.max(Priority::Retry);
+    }
+    match shared.driver.add(tenant, body).await {
         Ok(sequence) => {
             let stream = Stream::new(shared, sequence, replies, stages, (published, deadline), attempt);
             stream.run(tokens).await

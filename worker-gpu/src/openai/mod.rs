@@ -10,7 +10,7 @@ mod stream;
 
 use crate::{
     config::Config,
-    engine::{Admitted, Engine, EngineError, Load, Output, Request, SequenceId},
+    engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
     sampling,
 };
 use protocol::{ErrorCode, Failure};
@@ -146,9 +146,9 @@ impl Engine for OpenaiEngine {
         }
     }
 
-    fn load(&self) -> Load {
+    fn stats(&self) -> Stats {
         let running = self.running.len();
-        Load { running, waiting: self.waiting.len(), cache_used: running as f64 / self.capacity as f64 }
+        Stats { running, waiting: self.waiting.len(), ..Stats::default() }
     }
 }
 

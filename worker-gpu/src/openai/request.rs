@@ -119,14 +119,13 @@ fn names(list: &Value) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::SequenceId;
-    use protocol::{ChatMessage, Sampling};
+    use crate::local::tests::request_of;
+    use protocol::Sampling;
 
     fn request(prefix: &str) -> Request {
         let sampling =
             Sampling { max_tokens: 5, temperature: 0.5, top_p: 1.0, seed: u64::MAX, stop: vec!["END".into()] };
-        let messages = vec![ChatMessage::new(Role::User, "hi")];
-        Request { id: SequenceId(1), messages, prefix: prefix.into(), sampling }
+        Request { prefix: prefix.into(), ..request_of(1, "hi", sampling) }
     }
 
     #[test]

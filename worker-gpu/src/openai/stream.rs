@@ -3,7 +3,7 @@
 use super::{refusal::unreachable, request::Server};
 use crate::{
     engine::{Output, Request, SequenceId},
-    stop::StopFilter,
+    text::StopFilter,
 };
 use futures_util::{FutureExt, StreamExt};
 use protocol::{ErrorCode, Failure, FinishReason, Usage};

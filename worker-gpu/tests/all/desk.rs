@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use protocol::{
-    Cancel, ChatMessage, Envelope, Event, InferenceJob, JobId, Reply, Role, Sampling, TenantId, Timestamp, WorkerId,
-    topology,
+    Cancel, ChatMessage, Envelope, Event, InferenceJob, JobId, Priority, Reply, Role, Sampling, TenantId, Timestamp,
+    WorkerId, topology,
 };
 use runtime::{
     Broker, Clock, Context, Health, Message,
@@ -73,6 +73,8 @@ impl Desk {
                 messages: vec![ChatMessage::new(Role::User, text)],
                 prefix: String::new(),
                 sampling: greedy(64),
+                priority: Priority::Interactive,
+                weight: 1,
             },
         }
     }

@@ -4,7 +4,7 @@ use crate::desk::{Desk, echo, past};
 use protocol::{ErrorCode, Event, FinishReason, InferenceJob, Usage};
 use runtime::clock::ManualClock;
 use std::{sync::Arc, time::Duration};
-use worker_gpu::{Admitted, Config, Engine, EngineError, Load, Output, Request, RunError, SequenceId};
+use worker_gpu::{Admitted, Config, Engine, EngineError, Output, Request, RunError, SequenceId, Stats};
 
 #[tokio::test]
 async fn a_job_is_answered_in_order_and_settled() {
@@ -218,8 +218,8 @@ impl Engine for Failing {
     fn cancel(&mut self, id: SequenceId) {
         self.ids.retain(|one| *one != id);
     }
-    fn load(&self) -> Load {
-        Load { running: self.ids.len(), ..Load::default() }
+    fn stats(&self) -> Stats {
+        Stats { running: self.ids.len(), ..Stats::default() }
     }
 }
 

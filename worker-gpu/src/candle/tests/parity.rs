@@ -1,9 +1,10 @@
 //! Logits against the reference.
 
-use super::{
-    super::{batch::Batch, gguf::Gguf, kv::KvCache},
-    reference,
-    tiny::Tiny,
+use super::{super::kv::KvCache, reference, tiny::Tiny};
+use crate::{
+    local::Batch,
+    schedule::{BLOCK, BlockId},
+    weights::Gguf,
 };
 use candle_core::quantized::GgmlDType;
 use std::fs::File;
@@ -19,15 +20,20 @@ fn packed(
     let shape = gguf.shape().unwrap();
     assert_eq!((shape.head_dim, shape.layers), (tiny.head_dim(), Tiny::LAYERS));
     let model = gguf.model(&shape, 128).unwrap();
-    let mut cache = KvCache::new(shape.layers, shape.kv_heads, shape.head_dim, 512);
-    let tables = tokens.map(|tokens| cache.reserve(tokens.len()).unwrap());
+    let mut cache = KvCache::new(shape.layers, shape.kv_heads, shape.head_dim, 16);
+    // In no order, as blocks are after a while.
+    let blocks = |first: BlockId, tokens: &[u32]| {
+        (0..tokens.len().div_ceil(BLOCK) as BlockId).map(|n| (first + 5 * n) % 16).collect::<Vec<_>>()
+    };
+    let tables = [blocks(3, tokens[0]), blocks(0, tokens[1])];
     let mut found = Vec::new();
     for start in (0..tokens[0].len().max(tokens[1].len())).step_by(chunk) {
         let mut batch = Batch::default();
         let mut ends = Vec::new();
         for (which, tokens) in tokens.iter().enumerate().filter(|(_, tokens)| start < tokens.len()) {
             let end = (start + chunk).min(tokens.len());
-            batch.push(&tables[which], start, &tokens[start..end], true);
+            batch.push(&tables[which], start, &tokens[start..end]);
+            batch.want(None);
             ends.push((which, end - 1));
         }
         let logits = model.forward(&batch, &mut cache).unwrap();

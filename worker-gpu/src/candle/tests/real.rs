@@ -1,10 +1,11 @@
 //! A real model, if `make models` has fetched it.
 
-use super::super::{CandleEngine, gguf::Gguf};
 use crate::{
     config::Config,
-    engine::{Engine, Output, Request, SequenceId},
-    tokens::Tokens,
+    engine::{Engine, Output},
+    local::{self, tests::request_of},
+    text::Tokens,
+    weights::Gguf,
 };
 use protocol::{ChatMessage, FinishReason, Role, Sampling};
 use std::{
@@ -31,11 +32,10 @@ fn model(file: &str) -> Option<PathBuf> {
 /// What the model at `path` answers to each question, all at once.
 fn answers(path: &Path, questions: &[&str]) -> Vec<String> {
     let config = Config { max_sequences: questions.len(), context_tokens: 512, ..Config::default() };
-    let mut engine = CandleEngine::open(&config, path, Arc::new(runtime::clock::System)).unwrap();
+    let mut engine = local::open(&config, path, Arc::new(runtime::clock::System)).unwrap();
     for (id, question) in questions.iter().enumerate() {
         let sampling = Sampling { max_tokens: 24, temperature: 0.0, top_p: 1.0, seed: 0, stop: vec![] };
-        let messages = vec![ChatMessage::new(Role::User, *question)];
-        engine.add(Request { id: SequenceId(id as u64), messages, prefix: String::new(), sampling }).unwrap();
+        engine.add(request_of(id as u64, question, sampling)).unwrap();
     }
     let mut texts = vec![String::new(); questions.len()];
     while !engine.is_idle() {

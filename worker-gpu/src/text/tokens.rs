@@ -1,6 +1,6 @@
 //! The tokenizer of a GGUF file: from a conversation to the model's tokens.
 
-use crate::{detokenize::Pieces, template::ChatTemplate};
+use super::{detokenize::Pieces, template::ChatTemplate};
 use candle_core::quantized::{
     gguf_file::{Content, Value},
     tokenizer::TokenizerFromGguf,

@@ -1,10 +1,8 @@
 //! Reads a GGUF file: architecture, hyperparameters, weights.
 
-use super::{
-    attention::{Attention, HeadNorms},
-    linear::Linear,
-    model::{Layer, Model},
-    rope::{Pairing, Rope},
+use crate::{
+    candle::{Attention, HeadNorms, Layer, Linear, Model, Pairing, Rope},
+    schedule::BLOCK,
 };
 use candle_core::{
     Device, Tensor,
@@ -60,6 +58,13 @@ pub(crate) struct Shape {
     pub context: usize,
     pub epsilon: f32,
     pub vocabulary: usize,
+}
+
+impl Shape {
+    /// Bytes of a KV block when a number takes `size` bytes.
+    pub fn block_bytes(&self, size: usize) -> usize {
+        2 * size * self.layers * self.kv_heads * self.head_dim * BLOCK
+    }
 }
 
 impl Gguf {

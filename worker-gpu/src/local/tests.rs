@@ -1,10 +1,8 @@
 //! The whole engine: what a sequence says does not depend on what runs beside it.
 
-use super::{
-    super::{CandleEngine, LoadError},
-    tiny::{Tiny, Written},
-};
+use super::{LoadError, LocalEngine};
 use crate::{
+    candle::tests::tiny::{Tiny, Written},
     config::Config,
     engine::{Engine, Output, Request, SequenceId},
 };
@@ -13,11 +11,11 @@ use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng, TestRunner},
 };
-use protocol::{ChatMessage, ErrorCode, FinishReason, Role, Sampling, Usage};
+use protocol::{ChatMessage, ErrorCode, FinishReason, Priority, Role, Sampling, TenantId, Usage};
 use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
 
-fn open(written: &Written, config: &Config) -> CandleEngine {
-    CandleEngine::open(config, &written.path, Arc::new(runtime::clock::System)).unwrap()
+fn open(written: &Written, config: &Config) -> LocalEngine {
+    super::open(config, &written.path, Arc::new(runtime::clock::System)).unwrap()
 }
 
 fn config(max_sequences: usize, batch_tokens: usize) -> Config {
@@ -26,8 +24,19 @@ fn config(max_sequences: usize, batch_tokens: usize) -> Config {
 
 fn request(id: u64, content: &str, temperature: f32) -> Request {
     let sampling = Sampling { max_tokens: 24, temperature, top_p: 0.9, seed: id ^ 99, stop: vec![] };
-    let messages = vec![ChatMessage::new(Role::User, content)];
-    Request { id: SequenceId(id), messages, prefix: String::new(), sampling }
+    request_of(id, content, sampling)
+}
+
+pub fn request_of(id: u64, content: &str, sampling: Sampling) -> Request {
+    Request {
+        id: SequenceId(id),
+        messages: vec![ChatMessage::new(Role::User, content)],
+        prefix: String::new(),
+        sampling,
+        tenant: TenantId::parse("acme").unwrap(),
+        priority: Priority::Interactive,
+        weight: 1,
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,7 +72,7 @@ fn run(
             }
         }
         if engine.is_idle() && arrivals.iter().all(|arrival| *arrival <= step) {
-            assert_eq!(engine.load().cache_used, 0.0);
+            assert_eq!(engine.stats().blocks_used, 0);
             return said;
         }
     }
@@ -180,7 +189,7 @@ fn what_is_wrong_with_a_file_is_said() {
     let path = written.path.clone();
     let error = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
-        CandleEngine::open(&config(1, 64), &path, Arc::new(runtime::clock::System)).err().unwrap().to_string()
+        super::open(&config(1, 64), &path, Arc::new(runtime::clock::System)).err().unwrap().to_string()
     };
     let whole = std::fs::read(&path).unwrap();
     assert!(error(&whole[..whole.len() - 600]).contains("tensor "), "truncated weights");
@@ -192,7 +201,6 @@ fn what_is_wrong_with_a_file_is_said() {
     other[at..at + 5].copy_from_slice(b"gpt99");
     let message = error(&other);
     assert!(message.contains("\"gpt99\"") && message.contains("qwen3"), "{message}");
-    let missing =
-        CandleEngine::open(&config(1, 64), &path.with_file_name("none.gguf"), Arc::new(runtime::clock::System));
+    let missing = super::open(&config(1, 64), &path.with_file_name("none.gguf"), Arc::new(runtime::clock::System));
     assert!(matches!(missing, Err(error @ LoadError::File { .. }) if error.to_string().contains("make models")));
 }

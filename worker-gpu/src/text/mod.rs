@@ -1,0 +1,10 @@
+//! Between words and tokens: chat template and tokenizer one way, detokenizer and stop strings the other.
+
+mod detokenize;
+mod stop;
+mod template;
+mod tokens;
+
+pub(crate) use detokenize::Detokenizer;
+pub(crate) use stop::StopFilter;
+pub(crate) use tokens::Tokens;
