@@ -1,7 +1,7 @@
 //! What customers ask for: checks at the door, and the turn's specification.
 
 use crate::{
-    Completion, Config, Persona, SessionView,
+    Completion, Config, Persona, Profile, SessionView,
     env::Env,
     lang,
     prompt::{Grounded, Prompt, estimate},
@@ -33,7 +33,7 @@ impl Ask {
 
     /// Refuses what the prompt has no room for; the failure names the field.
     pub fn fits(&self, env: &Env, tenant: &TenantId, view: &SessionView) -> Result<(), Failure> {
-        let persona = env.persona(tenant);
+        let persona = env.profile(tenant).persona;
         let lang = self.lang(view, &persona);
         let Prompt::Grounded(grounded) = self.prompt(&env.config, persona, lang, Vec::new) else { return Ok(()) };
         let (needs, room) = (estimate(&grounded.question), grounded.room());
@@ -47,7 +47,7 @@ impl Ask {
 
     /// The turn that answers it, accepted at `accepted`.
     pub fn spec(&self, env: &Env, tenant: &TenantId, view: &SessionView, job: JobId, accepted: Timestamp) -> Spec {
-        let persona = env.persona(tenant);
+        let Profile { persona, weight } = env.profile(tenant);
         let lang = self.lang(view, &persona);
         let prompt = self.prompt(&env.config, persona, lang.clone(), || view.chat());
         let (question, completion) = match self {
@@ -65,6 +65,7 @@ impl Ask {
             deadline: accepted.after_ms(env.config.turn_deadline_ms),
             retrieval_deadline: env.now().after_ms(env.config.retrieval_deadline_ms),
             stall_ms: env.config.stall_ms,
+            weight,
         }
     }
 

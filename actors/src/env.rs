@@ -1,13 +1,13 @@
 //! What every session actor of the node shares.
 
-use crate::{Config, Persona, Personas, load::Load, publish::Publisher, replies::Routes, store::SessionStore};
+use crate::{Config, Profile, Profiles, load::Load, publish::Publisher, replies::Routes, store::SessionStore};
 use protocol::{JobId, TenantId, Timestamp};
 use std::sync::Arc;
 
 /// The node's shared parts.
 pub(crate) struct Env {
     pub config: Config,
-    pub personas: Personas,
+    pub profiles: Profiles,
     pub context: runtime::Context,
     pub store: Arc<dyn SessionStore>,
     pub publisher: Publisher,
@@ -24,7 +24,7 @@ impl Env {
         JobId::from_uuid(self.context.random.uuid())
     }
 
-    pub fn persona(&self, tenant: &TenantId) -> Persona {
-        self.personas.get(tenant).cloned().unwrap_or_default()
+    pub fn profile(&self, tenant: &TenantId) -> Profile {
+        self.profiles.get(tenant).cloned().unwrap_or_default()
     }
 }

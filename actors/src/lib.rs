@@ -39,7 +39,7 @@ mod turn;
 pub use completion::{Completion, SamplingRequest};
 pub use config::Config;
 pub use log::{TurnLog, TurnStream};
-pub use persona::{Persona, Personas};
+pub use persona::{Persona, Profile, Profiles};
 pub use registry::Registry;
 pub use start::{StartError, start, start_with};
 pub use state::{SessionView, StoredMessage, TurnRecord};

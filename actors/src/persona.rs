@@ -16,5 +16,20 @@ pub struct Persona {
     pub default_lang: Option<Lang>,
 }
 
+/// What a session needs to know of its tenant.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Profile {
+    /// How its assistant presents itself.
+    pub persona: Persona,
+    /// Its share of the GPU workers in relation to others', at least 1.
+    pub weight: u32,
+}
+
+impl Default for Profile {
+    fn default() -> Self {
+        Self { persona: Persona::default(), weight: 1 }
+    }
+}
+
 /// Tenants by id, from configuration for now.
-pub type Personas = HashMap<TenantId, Persona>;
+pub type Profiles = HashMap<TenantId, Profile>;

@@ -1,7 +1,7 @@
 //! From configuration to a running registry.
 
 use crate::{
-    Config, Personas, Registry,
+    Config, Profiles, Registry,
     env::Env,
     load::Load,
     publish::Publisher,
@@ -38,17 +38,17 @@ pub enum StartError {
 }
 
 /// Connects the store, declares the node's reply queue, starts the arbiters and the reply dispatcher.
-pub async fn start(config: Config, personas: Personas, node: NodeId, context: Context) -> Result<Registry, StartError> {
+pub async fn start(config: Config, profiles: Profiles, node: NodeId, context: Context) -> Result<Registry, StartError> {
     let connected = store::connect(&config, context.clock.clone(), PATIENCE).await;
     let store = connected.map_err(|error| StartError::Store { url: without_password(&config.store), error })?;
-    start_with(store, config, personas, node, context).await
+    start_with(store, config, profiles, node, context).await
 }
 
 /// As [`start`], with a store that is connected already.
 pub async fn start_with(
     store: Arc<dyn SessionStore>,
     config: Config,
-    personas: Personas,
+    profiles: Profiles,
     node: NodeId,
     context: Context,
 ) -> Result<Registry, StartError> {
@@ -63,7 +63,7 @@ pub async fn start_with(
     let background = [dispatcher.abort_handle(), checker.abort_handle()];
     let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
     let load = Load::new(config.max_sessions);
-    let env = Arc::new(Env { config, personas, context, store, publisher, routes, load });
+    let env = Arc::new(Env { config, profiles, context, store, publisher, routes, load });
     Ok(Registry(Arc::new(Inner { env, shards, threads, background })))
 }
 

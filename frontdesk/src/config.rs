@@ -4,7 +4,10 @@ use crate::cli::{Command, Common};
 use protocol::{Lang, TenantId};
 use runtime::config::{ConfigError, Problem};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+};
 
 /// Every key with its default, as shipped.
 pub const DEFAULTS: &str = include_str!("../default.toml");
@@ -63,9 +66,16 @@ pub struct Tenant {
     /// Refuse the keys from other hosts.
     #[serde(default)]
     pub loopback_only: bool,
+    /// Its share of the GPU workers in relation to others', when there is not enough for all.
+    #[serde(default = "one")]
+    pub weight: NonZero<u32>,
     /// Quotas.
     #[serde(default)]
     pub limits: gateway::Limits,
+}
+
+fn one() -> NonZero<u32> {
+    NonZero::<u32>::MIN
 }
 
 /// Reads and validates the whole configuration for `command`.
@@ -133,14 +143,15 @@ fn cache_dir() -> PathBuf {
 }
 
 impl Config {
-    /// How each tenant's assistant presents itself.
-    pub fn personas(&self) -> actors::Personas {
+    /// What sessions know of their tenants.
+    pub fn profiles(&self) -> actors::Profiles {
         let persona = |tenant: &Tenant| actors::Persona {
             name: tenant.name.clone(),
             instructions: tenant.instructions.clone(),
             default_lang: tenant.default_lang.clone(),
         };
-        self.tenants.iter().map(|tenant| (tenant.id.clone(), persona(tenant))).collect()
+        let profile = |tenant: &Tenant| actors::Profile { persona: persona(tenant), weight: tenant.weight.get() };
+        self.tenants.iter().map(|tenant| (tenant.id.clone(), profile(tenant))).collect()
     }
 
     /// Who may call.

@@ -139,7 +139,7 @@ pub fn open_retrieval(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<
 
 async fn registry(config: &Config, context: &Context) -> anyhow::Result<actors::Registry> {
     let node = NodeId::from_uuid(context.random.uuid());
-    Ok(actors::start(config.session.clone(), config.personas(), node, context.clone()).await?)
+    Ok(actors::start(config.session.clone(), config.profiles(), node, context.clone()).await?)
 }
 
 async fn serve(

@@ -25,6 +25,8 @@ pub struct Spec {
     pub retrieval_deadline: Timestamp,
     /// A pause this long (in milliseconds) after the first token means that frames were lost.
     pub stall_ms: u64,
+    /// The tenant's share of the GPU workers in relation to others'.
+    pub weight: u32,
 }
 
 /// What to retrieve.

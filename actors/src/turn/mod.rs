@@ -157,6 +157,7 @@ impl Turn {
 
     fn generate(&mut self, todo: &mut Vec<Effect>) {
         let job = part(&self.spec.job, 'g', self.jobs);
+        let again = self.jobs > 0;
         self.jobs += 1;
         let mut sampling = self.spec.sampling.clone();
         sampling.max_tokens = sampling.max_tokens.saturating_sub(self.tokens);
@@ -164,8 +165,8 @@ impl Turn {
             messages: self.prompt.messages.clone(),
             prefix: self.text.clone(),
             sampling,
-            priority: Priority::Interactive,
-            weight: 1,
+            priority: if again { Priority::Retry } else { Priority::Interactive },
+            weight: self.spec.weight,
         };
         todo.push(Effect::Infer { job: job.clone(), deadline: self.spec.deadline, body });
         self.phase = Phase::Generating(Generation::new(job, self.tokens));

@@ -1,6 +1,6 @@
 //! A registry on the embedded broker with workers that do what a test says.
 
-use actors::{Config, Persona, Personas, Registry, TurnStream, start_with, store};
+use actors::{Config, Persona, Profile, Profiles, Registry, TurnStream, start_with, store};
 use protocol::{
     Cancel, ClientMessageId, DocumentId, DocumentReport, Envelope, Event, FinishReason, InferenceJob, JobId,
     KnowledgeJob, NodeId, Passage, Reply, RetrievalJob, Retrieved, SessionId, Submit, TenantId, TurnEvent, Usage,
@@ -173,9 +173,9 @@ pub async fn node(
     config: &Config,
 ) -> Registry {
     let persona = Persona { name: "Acme".into(), ..Persona::default() };
-    let personas = Personas::from([(tenant(), persona)]);
+    let profiles = Profiles::from([(tenant(), Profile { persona, weight: 1 })]);
     let node = NodeId::parse(name).unwrap();
-    start_with(store.clone(), config.clone(), personas, node, context(broker.clone())).await.unwrap()
+    start_with(store.clone(), config.clone(), profiles, node, context(broker.clone())).await.unwrap()
 }
 
 impl System {

@@ -52,7 +52,7 @@ impl Stage {
         worker::start(&context).await;
         let session = actors::Config { abandon_grace_ms: 100, ..actors::Config::default() };
         let node = NodeId::parse("node-test").unwrap();
-        let registry = actors::start(session, actors::Personas::default(), node, context.clone()).await.unwrap();
+        let registry = actors::start(session, actors::Profiles::default(), node, context.clone()).await.unwrap();
         let (stop, health) = (context.stop.clone(), context.health.clone());
         let serve = gateway::run(config, listener, registry, tenants(limits), metrics(), context);
         Self { address, client: client(), health, stop, server: Some(tokio::spawn(serve)), cancels }

@@ -26,6 +26,7 @@ fn turn() -> Turn {
         deadline: Timestamp(10_000),
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
+        weight: 1,
     })
 }
 

@@ -25,6 +25,7 @@ fn spec(knowledge: bool) -> Spec {
         deadline: Timestamp(10_000),
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
+        weight: 1,
     }
 }
 
