@@ -79,6 +79,11 @@ impl SessionView {
         self.messages.drain(..surplus);
     }
 
+    /// The text of the message that its client called `id`.
+    pub fn question(&self, id: &ClientMessageId) -> Option<&str> {
+        self.messages.iter().rfind(|m| m.client_message_id.as_ref() == Some(id)).map(|m| m.content.as_str())
+    }
+
     /// The answer to the message that its client called `id`.
     pub fn answer_to(&self, id: &ClientMessageId) -> Option<&StoredMessage> {
         let asked = self.messages.iter().rposition(|m| m.client_message_id.as_ref() == Some(id))?;

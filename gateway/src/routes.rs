@@ -11,6 +11,7 @@ pub(crate) type Entry = (Method, &'static str, fn() -> Route);
 pub(crate) const API: &[Entry] = &[
     (Method::POST, "/v1/chat/completions", || web::to(openai::complete)),
     (Method::GET, "/v1/models", || web::to(openai::models)),
+    (Method::GET, "/v1/models/{model:.+}", || web::to(openai::model)),
     (Method::POST, "/v1/sessions", || web::to(sessions::create)),
     (Method::GET, "/v1/sessions/{id}", || web::to(sessions::view)),
     (Method::DELETE, "/v1/sessions/{id}", || web::to(sessions::delete)),
@@ -101,7 +102,8 @@ mod tests {
         let routed: BTreeSet<_> = [API, OPS, DESCRIPTION]
             .into_iter()
             .flatten()
-            .map(|(method, path, _)| (method.as_str().to_lowercase(), path.to_string()))
+            // A name of a model may hold slashes.
+            .map(|(method, path, _)| (method.as_str().to_lowercase(), path.replace(":.+}", "}")))
             .collect();
         assert_eq!(described, routed);
     }

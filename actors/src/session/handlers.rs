@@ -2,11 +2,11 @@
 
 use super::{
     Answered, Begin, Delete, Leave, Refusal, Session, Stop, View, not_found, store_failure,
-    turns::{Pending, replay, too_many_pending},
+    turns::{Pending, another_message, replay, too_many_pending},
 };
 use crate::{SessionView, TurnLog, TurnStream, ask::Ask, turn::Input};
 use actix::{ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
-use protocol::{ClientMessageId, ErrorCode, Failure};
+use protocol::{ClientMessageId, ErrorCode, Failure, Submit};
 
 impl Handler<Begin> for Session {
     type Result = Answered<TurnStream>;
@@ -37,18 +37,27 @@ impl Handler<Begin> for Session {
 }
 
 impl Session {
-    /// The turn that answers this very message already: it runs, it waits, or it is stored.
+    /// The turn that answers this very message already: it runs, it waits, or it is stored. Refuses another message under
+    /// the name of an earlier one.
     fn known(&self, ask: &Ask) -> Answered<Option<TurnStream>> {
         let kept = self.kept()?;
         let Ask::Message(submit) = ask else { return Ok(None) };
         let Some(id) = &submit.client_message_id else { return Ok(None) };
-        Ok(self.unfinished(id).or_else(|| replay(&kept.view, id)))
+        let unfinished = self.unfinished(id).map(|(text, log)| (text, log.reader()));
+        match unfinished.or_else(|| Some((kept.view.question(id)?, replay(&kept.view, id)?))) {
+            Some((text, _)) if text != submit.content => Err(another_message().into()),
+            known => Ok(known.map(|(_, stream)| stream)),
+        }
     }
 
-    fn unfinished(&self, id: &ClientMessageId) -> Option<TurnStream> {
-        let running = self.running.iter().map(|r| (r.client_message_id(), &r.log));
-        let pending = self.pending.iter().map(|p| (p.client_message_id(), &p.log));
-        running.chain(pending).find(|(known, _)| *known == Some(id)).map(|(_, log)| log.reader())
+    /// The text of the message that its client called `id`, and its turn's log.
+    fn unfinished(&self, id: &ClientMessageId) -> Option<(&str, &TurnLog)> {
+        let running = self.running.iter().map(|r| (r.submit(), &r.log));
+        let pending = self.pending.iter().map(|p| (p.submit(), &p.log));
+        let named = |(submit, log)| {
+            Some((submit?, log)).filter(|(s, _): &(&Submit, _)| s.client_message_id.as_ref() == Some(id))
+        };
+        running.chain(pending).find_map(named).map(|(submit, log)| (submit.content.as_str(), log))
     }
 
     /// Refuses a turn that could not be run, before it is accepted.

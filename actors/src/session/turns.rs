@@ -10,7 +10,9 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, StreamHandler, WrapFuture};
 use futures_util::stream::unfold;
-use protocol::{ClientMessageId, ErrorCode, Failure, FinishReason, JobId, Lang, Role, Timestamp, TurnEvent, Usage};
+use protocol::{
+    ClientMessageId, ErrorCode, Failure, FinishReason, JobId, Lang, Role, Submit, Timestamp, TurnEvent, Usage,
+};
 use std::time::Duration;
 use tracing::Span;
 
@@ -26,8 +28,9 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    pub fn client_message_id(&self) -> Option<&ClientMessageId> {
-        client_message_id(&self.ask)
+    /// The customer's message, if it is one.
+    pub fn submit(&self) -> Option<&Submit> {
+        submit(&self.ask)
     }
 
     /// Ends it before its first word.
@@ -57,8 +60,9 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub fn client_message_id(&self) -> Option<&ClientMessageId> {
-        client_message_id(&self.ask)
+    /// The customer's message, if it is one.
+    pub fn submit(&self) -> Option<&Submit> {
+        submit(&self.ask)
     }
 
     /// The question and its answer, as the session keeps them.
@@ -86,9 +90,9 @@ impl Running {
     }
 }
 
-fn client_message_id(ask: &Ask) -> Option<&ClientMessageId> {
+fn submit(ask: &Ask) -> Option<&Submit> {
     match ask {
-        Ask::Message(submit) => submit.client_message_id.as_ref(),
+        Ask::Message(submit) => Some(submit),
         Ask::Completion(_) => None,
     }
 }
@@ -183,6 +187,12 @@ impl Session {
 }
 
 /// What a client is told whose message would have to wait behind too many others.
+/// The name of an earlier message was given to another one.
+pub(super) fn another_message() -> Failure {
+    let message = "client_message_id names another message of this session; give each message a name of its own";
+    Failure::invalid("client_message_id", message)
+}
+
 pub(super) fn too_many_pending(limit: usize) -> Failure {
     let message = format!("{limit} messages of this session are waiting already; await an answer first");
     Failure::new(ErrorCode::Overloaded, message)

@@ -83,6 +83,8 @@ async fn a_repeated_message_gets_the_first_answer_and_costs_nothing() {
     assert_eq!((replayed.last(), text_of(&replayed)), (events.last(), text_of(&events)));
     resumed.skip_to(3);
     assert_eq!(collect(resumed).await, events[4..], "what was read before does not come again");
+    let other = system.registry.submit(&acme, &session, message("Why?", Some("m1"))).await.unwrap_err();
+    assert_eq!((other.code, other.param.as_deref()), (ErrorCode::InvalidRequest, Some("client_message_id")));
     assert_eq!(system.worker.jobs.lock().unwrap().len(), 1);
     assert_eq!(system.registry.view(&tenant(), &session).await.unwrap().messages.len(), 2);
 }

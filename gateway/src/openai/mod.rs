@@ -8,13 +8,13 @@ mod stream;
 use crate::{answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sse};
 use actix_web::{
     HttpRequest, HttpResponse,
-    web::{Data, Payload},
+    web::{Data, Path, Payload},
 };
 use actors::TurnStream;
 use protocol::{ErrorCode, Failure, TurnEvent};
 use request::Request;
 use response::Head;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 /// The model that answers as the tenant's assistant, with its knowledge.
@@ -51,9 +51,22 @@ pub(crate) async fn complete(
 /// The models this gateway offers.
 pub(crate) async fn models(gateway: Data<Gateway>, _caller: Caller) -> HttpResponse {
     let names = [ASSISTANT, gateway.config.model.as_str()];
-    let entry = |name: &&str| json!({"id": name, "object": "model", "created": 0, "owned_by": "frontdesk"});
-    let data: Vec<_> = names.iter().filter(|name| !name.is_empty()).map(entry).collect();
+    let data: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).map(entry).collect();
     HttpResponse::Ok().json(json!({"object": "list", "data": data}))
+}
+
+/// One of them.
+pub(crate) async fn model(
+    gateway: Data<Gateway>,
+    _caller: Caller,
+    name: Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    knows(&gateway.config.model, &name)?;
+    Ok(HttpResponse::Ok().json(entry(&name)))
+}
+
+fn entry(name: &str) -> Value {
+    json!({"id": name, "object": "model", "created": 0, "owned_by": "frontdesk"})
 }
 
 /// Whether the model that `asked` names answers with the tenant's knowledge.

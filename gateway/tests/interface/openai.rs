@@ -103,4 +103,7 @@ async fn both_models_are_listed() {
     let body: Value = stage.get("/v1/models").send().await.unwrap().json().await.unwrap();
     let names: Vec<_> = body["data"].as_array().unwrap().iter().map(|model| model["id"].clone()).collect();
     assert_eq!((&body["object"], names), (&json!("list"), vec![json!("frontdesk"), json!("tiny")]));
+    let one: Value = stage.get("/v1/models/tiny").send().await.unwrap().json().await.unwrap();
+    assert_eq!(one, body["data"][1]);
+    refused(stage.get("/v1/models/org/other").send().await.unwrap(), 404, "model_not_found", Some("model")).await;
 }
