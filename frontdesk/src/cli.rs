@@ -1,5 +1,9 @@
 //! The command line.
 
+mod bench;
+
+pub use bench::{Bench, EngineBench, ParityBench};
+
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -54,6 +58,9 @@ pub enum Command {
     Defaults,
     /// Measures retrieval on a folder of documents with questions
     Eval(Eval),
+    /// Measures a part of the system
+    #[command(subcommand)]
+    Bench(Bench),
     /// Sends documents to a running gateway
     Ingest(Ingest),
     /// Prints the hash of a tenant key read from standard input

@@ -2,6 +2,7 @@
 //!
 //! [`run`] reads the configuration and hands over to one role; roles share nothing but the ports.
 
+mod bench;
 pub mod cli;
 pub mod config;
 mod demo;
@@ -36,6 +37,7 @@ fn start(common: &cli::Common, command: &Command, config: config::Config) -> any
     let _telemetry = runtime::telemetry::init(&config.telemetry, role_name(command))?;
     match command {
         Command::Doctor => block_on(doctor::run(&config)),
+        Command::Bench(bench) => bench::run(&config, bench),
         Command::Eval(eval) => eval::run(&config, &eval.folder),
         Command::Gateway => block_on(roles::gateway(config, common.demo.clone())),
         Command::WorkerGpu => block_on(roles::worker_gpu(config)),
@@ -63,8 +65,8 @@ fn role_name(command: &Command) -> &'static str {
     }
 }
 
-fn block_on<F: Future<Output = anyhow::Result<()>>>(role: F) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?.block_on(role)
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting threads")?.block_on(work)
 }
 
 /// Writes to standard output; unlike `print!`, a closed pipe is an error and no panic.

@@ -1,6 +1,6 @@
 //! The command line and the configuration.
 
-use crate::harness::{System, binary, root};
+use crate::harness::{ECHO, KEY, System, binary, root};
 use std::{
     io::Write,
     process::{Command, Output, Stdio},
@@ -74,4 +74,29 @@ fn a_key_hashes_to_what_the_demo_tenant_has() {
     let hash = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
     let tenant = std::fs::read_to_string(root().join("deploy/demo/tenant.toml")).unwrap();
     assert!(tenant.contains(hash.trim()), "{hash}");
+}
+
+#[tokio::test]
+async fn the_engine_is_measured_beside_a_server() {
+    let system = System::new(ECHO);
+    let server = system.start("all", &[]).ready().await;
+    let (against, key) = (format!("{}/v1", server.url), format!("inference.openai_key={KEY}"));
+    let file = system.dir.path().join("figures.json").display().to_string();
+    let mut args = vec!["bench", "engine", "--model", "echo:", "--prompt=80", "--generate=8", "--sequences=1,3"];
+    args.extend(["--session=90", "--repeat=2", "--against", &against, "--against-model=echo", "--set", &key]);
+    let output = frontdesk(&[&args[..], &["--json", &file]].concat());
+    let (table, log) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(output.status.success(), "{log}");
+    let rows = ["prefill", "1 at once: decode", "3 at once: TTFT p50", "3 at once: TPOT p50", "second turn: TTFT"];
+    assert!(rows.iter().all(|row| table.contains(row)) && table.contains("ratio"), "{table}");
+    let figures: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    assert_eq!(figures["models"], serde_json::json!(["echo", "echo"]));
+    assert_eq!(figures["prompt_tokens"][0], 80);
+    for row in figures["figures"].as_array().unwrap() {
+        // The gateway sends so short an answer as one frame, which has no time from token to token.
+        let in_one_frame = ["TPOT", "decode"].iter().any(|kind| row["name"].as_str().unwrap().contains(kind));
+        assert_eq!(row["ours"].as_array().unwrap().len(), 2, "{row}");
+        assert!(in_one_frame || row["peer"].as_array().unwrap().len() == 2, "{row}");
+    }
+    assert!(refused(&["bench", "engine", "--model", "vllm:"]).contains("inference.engine"));
 }

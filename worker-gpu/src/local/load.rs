@@ -87,8 +87,11 @@ pub(crate) fn open(config: &Config, path: &Path, clock: Arc<dyn Clock>) -> Resul
     }
     let mut gguf = Gguf::open(file, candle::shards(threads)).map_err(gguf_error)?;
     let shape = gguf.shape().map_err(gguf_error)?;
-    let tokens =
+    let mut tokens =
         Tokens::new(&gguf.content, clock).map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;
+    if config.ignore_end {
+        tokens.ignore_ends();
+    }
     let model = gguf.model(&shape, shape.context.min(config.context_tokens)).map_err(gguf_error)?;
     let runner = CpuRunner::new(model, &shape, config.cache_mib << 20, threads).map_err(LoadError::Prepare)?;
     let blocks = runner.blocks();

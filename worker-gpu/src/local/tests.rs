@@ -204,3 +204,17 @@ fn what_is_wrong_with_a_file_is_said() {
     let missing = super::open(&config(1, 64), &path.with_file_name("none.gguf"), Arc::new(runtime::clock::System));
     assert!(matches!(missing, Err(error @ LoadError::File { .. }) if error.to_string().contains("make models")));
 }
+
+#[test]
+fn an_end_can_be_ignored() {
+    let written = Tiny::exact("qwen2").write();
+    let ends = |ignore_end: bool| {
+        let mut engine = open(&written, &Config { ignore_end, ..config(8, 64) });
+        let sampling = |seed| Sampling { max_tokens: 100, temperature: 2.0, top_p: 1.0, seed, stop: vec![] };
+        let requests: Vec<Request> = (0..32).map(|id| request_of(id, "hello", sampling(id))).collect();
+        let said = run(&mut engine, &requests, &[0; 32], &[None; 32]);
+        said.values().filter(|said| said.end.is_some_and(|(reason, _)| reason == FinishReason::Stop)).count()
+    };
+    assert!(ends(false) > 0);
+    assert_eq!(ends(true), 0);
+}

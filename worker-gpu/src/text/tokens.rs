@@ -78,6 +78,11 @@ impl Tokens {
         self.encode_plain(text).map(|tokens| tokens.len())
     }
 
+    /// From now on no token ends an answer.
+    pub fn ignore_ends(&mut self) {
+        self.ends.clear();
+    }
+
     /// Whether an answer ends with `token`.
     pub fn is_end(&self, token: u32) -> bool {
         self.ends.contains(&token)

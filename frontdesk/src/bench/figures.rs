@@ -1,0 +1,175 @@
+//! Measurements of two sides, and their table. Pure.
+
+use super::trace::{Sample, median};
+use serde::Serialize;
+use std::fmt::{self, Display, Formatter};
+
+/// Who was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    Ours,
+    Peer,
+}
+
+/// What a measurement counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// Tokens in a second; more is better.
+    TokensPerSecond,
+    /// Seconds, shown in milliseconds; less is better.
+    Seconds,
+    /// How many times as much; more is better.
+    Times,
+}
+
+/// All measurements of one kind.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    pub name: String,
+    pub unit: Unit,
+    pub ours: Vec<Sample>,
+    pub peer: Vec<Sample>,
+}
+
+/// Rows in the order of their first measurement.
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(transparent)]
+pub struct Figures(pub Vec<Row>);
+
+impl Figures {
+    /// Adds a measurement; none where there was nothing to measure.
+    pub fn add(&mut self, name: &str, unit: Unit, who: Who, sample: Option<Sample>) {
+        let at = self.0.iter().position(|row| row.name == name).unwrap_or_else(|| {
+            self.0.push(Row { name: name.into(), unit, ours: Vec::new(), peer: Vec::new() });
+            self.0.len() - 1
+        });
+        let row = &mut self.0[at];
+        let samples = if who == Who::Ours { &mut row.ours } else { &mut row.peer };
+        samples.extend(sample);
+    }
+}
+
+impl Row {
+    /// How many times as good ours is, by the median and by the best.
+    fn ratios(&self) -> Option<[f64; 2]> {
+        let (ours, peer) = (self.summary(&self.ours)?, self.summary(&self.peer)?);
+        let ratio = |ours: f64, peer: f64| if self.unit == Unit::Seconds { peer / ours } else { ours / peer };
+        Some([ratio(ours.median, peer.median), ratio(ours.best, peer.best)])
+    }
+
+    fn summary(&self, samples: &[Sample]) -> Option<Summary> {
+        let values = || samples.iter().map(|sample| sample.value);
+        let best = if self.unit == Unit::Seconds { values().reduce(f64::min) } else { values().reduce(f64::max) };
+        let per_cpu = samples.iter().filter_map(|sample| sample.per_cpu).collect();
+        Some(Summary { median: median(values().collect())?, best: best?, per_cpu: median(per_cpu) })
+    }
+
+    /// Median, best, and median by processor second.
+    fn cells(&self, samples: &[Sample]) -> [String; 3] {
+        let Some(Summary { median, best, per_cpu }) = self.summary(samples) else {
+            return ["-"; 3].map(String::from);
+        };
+        let show = |value: f64| match self.unit {
+            Unit::Seconds => number(value * 1000.0),
+            Unit::TokensPerSecond | Unit::Times => number(value),
+        };
+        [show(median), show(best), per_cpu.map_or("-".into(), number)]
+    }
+}
+
+struct Summary {
+    median: f64,
+    best: f64,
+    per_cpu: Option<f64>,
+}
+
+fn number(value: f64) -> String {
+    if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+impl Display for Unit {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unit::TokensPerSecond => "tok/s",
+            Unit::Seconds => "ms",
+            Unit::Times => "times",
+        })
+    }
+}
+
+impl Display for Figures {
+    /// A Markdown table; the peer's columns are there when it was measured.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let with_peer = self.0.iter().any(|row| !row.peer.is_empty());
+        let mut titles = vec!["", "", "median", "best", "per cpu-s"];
+        if with_peer {
+            titles.extend(["peer median", "best", "per cpu-s", "ratio median", "best"]);
+        }
+        let mut lines = vec![titles.into_iter().map(String::from).collect::<Vec<_>>()];
+        lines.extend(self.0.iter().map(|row| line(row, with_peer)));
+        write_aligned(f, &lines)
+    }
+}
+
+fn line(row: &Row, with_peer: bool) -> Vec<String> {
+    let mut cells = vec![row.name.clone(), row.unit.to_string()];
+    cells.extend(row.cells(&row.ours));
+    if with_peer {
+        cells.extend(row.cells(&row.peer));
+        let ratios = row.ratios().filter(|_| row.unit != Unit::Times);
+        cells.extend(ratios.map_or(["-"; 2].map(String::from), |ratios| ratios.map(|ratio| format!("{ratio:.2}"))));
+    }
+    cells
+}
+
+/// Writes `lines` as a table whose first line is the head; names to the left, numbers to the right.
+pub fn write_aligned(f: &mut Formatter<'_>, lines: &[Vec<String>]) -> fmt::Result {
+    let columns = lines.first().map_or(0, Vec::len);
+    let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for (row, line) in lines.iter().enumerate() {
+        for (at, (cell, width)) in line.iter().zip(&widths).enumerate() {
+            if at < 2 { write!(f, "| {cell:<width$} ")? } else { write!(f, "| {cell:>width$} ")? }
+        }
+        writeln!(f, "|")?;
+        if row == 0 {
+            let rule = |(at, width): (usize, &usize)| "-".repeat(width + 1) + if at < 2 { "-" } else { ":" };
+            writeln!(f, "|{}|", widths.iter().enumerate().map(rule).collect::<Vec<_>>().join("|"))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_shows_medians_bests_and_who_is_faster() {
+        let mut figures = Figures::default();
+        for (rate, seconds) in [(10.0, 0.2), (30.0, 0.4), (20.0, 0.3)] {
+            let rate = Sample { value: rate, per_cpu: Some(rate / 2.0) };
+            figures.add("decode", Unit::TokensPerSecond, Who::Ours, Some(rate));
+            figures.add("first token", Unit::Seconds, Who::Ours, Some(seconds.into()));
+        }
+        let alone = figures.to_string();
+        let mut lines = alone.lines();
+        assert_eq!(lines.next(), Some("|             |       | median | best | per cpu-s |"));
+        assert_eq!(lines.next(), Some("|-------------|-------|-------:|-----:|----------:|"));
+        assert_eq!(lines.next(), Some("| decode      | tok/s |   20.0 | 30.0 |      10.0 |"));
+        assert_eq!(lines.next(), Some("| first token | ms    |    300 |  200 |         - |"));
+        figures.add("decode", Unit::TokensPerSecond, Who::Peer, Some(10.0.into()));
+        figures.add("first token", Unit::Seconds, Who::Peer, Some(0.6.into()));
+        let both = figures.to_string();
+        let ends: Vec<&str> = both.lines().skip(2).filter_map(|line| line.split("- |").last()).collect();
+        assert_eq!(ends, ["         2.00 | 3.00 |", "         2.00 | 3.00 |"]);
+    }
+
+    #[test]
+    fn what_could_not_be_measured_is_a_dash() {
+        let mut figures = Figures::default();
+        figures.add("decode", Unit::TokensPerSecond, Who::Ours, None);
+        assert!(figures.to_string().ends_with("| decode | tok/s |      - |    - |         - |\n"), "{figures}");
+    }
+}
