@@ -33,7 +33,6 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
 fn start(common: &cli::Common, command: &Command, config: config::Config) -> anyhow::Result<()> {
     // HTTPS clients take the process's default; a second installation is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    set_compute_threads(&config);
     let _telemetry = runtime::telemetry::init(&config.telemetry, role_name(command))?;
     match command {
         Command::Doctor => block_on(doctor::run(&config)),
@@ -43,16 +42,6 @@ fn start(common: &cli::Common, command: &Command, config: config::Config) -> any
         Command::WorkerGpu => block_on(roles::worker_gpu(config)),
         Command::WorkerRetrieval => block_on(roles::worker_retrieval(config)),
         _ => block_on(roles::all(config, common.demo.clone())),
-    }
-}
-
-/// The engine's library takes its number of threads from the environment only.
-fn set_compute_threads(config: &config::Config) {
-    if let Some((name, value)) = worker_gpu::environment(config.inference.threads) {
-        #[expect(unsafe_code, reason = "no other thread exists yet that could read the environment meanwhile")]
-        unsafe {
-            std::env::set_var(name, value);
-        }
     }
 }
 

@@ -21,7 +21,6 @@ mod schedule;
 mod text;
 mod weights;
 
-pub use candle::environment;
 pub use config::{Config, Secret};
 pub use engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats};
 pub use intake::{RunError, run};

@@ -1,11 +1,10 @@
 //! Attention of a packed batch on the CPU: normalise and turn queries and keys, store keys and values, attend.
 
-use super::{kv::KvCache, rope::Rope, simd::Attend};
+use super::{kv::KvCache, rope::Rope, simd::Attend, team::Team};
 use crate::{
     local::{Batch, Span},
     schedule::BLOCK,
 };
-use rayon::prelude::*;
 
 /// Tokens of one sequence that are attended together, so that a block stays in the processor's cache for all of them.
 const TILE: usize = 8;
@@ -53,26 +52,28 @@ impl Attention {
     /// Attends every row of `batch` in `layer`; the result has `heads * head_dim` floats per row.
     pub fn run(
         &self,
+        team: &Team,
         cache: &mut KvCache,
         layer: usize,
         batch: &Batch,
         norms: Option<&HeadNorms>,
         mut projected: Projected,
     ) -> Vec<f32> {
-        self.prepare(batch, norms, &mut projected);
+        self.prepare(team, batch, norms, &mut projected);
         self.store(cache, layer, batch, &projected);
         let mut by_task = vec![0.0; projected.queries.len()];
         let tasks = self.tasks(batch, &mut by_task);
         let cache = &*cache;
-        tasks.into_par_iter().for_each(|task| self.attend(cache, layer, &projected.queries, task));
+        team.each(tasks, |task| self.attend(cache, layer, &projected.queries, task));
         self.by_row(batch, &by_task)
     }
 
-    fn prepare(&self, batch: &Batch, norms: Option<&HeadNorms>, projected: &mut Projected) {
+    fn prepare(&self, team: &Team, batch: &Batch, norms: Option<&HeadNorms>, projected: &mut Projected) {
         let positions: Vec<usize> = batch.rows().map(|(_, position)| position).collect();
         let scale = 1.0 / (self.head_dim as f32).sqrt();
         let turn = |rows: &mut [f32], heads: usize, norm: Option<&[f32]>, scale: f32| {
-            rows.par_chunks_mut(heads * self.head_dim).zip(&positions).for_each(|(row, &position)| {
+            let rows = rows.chunks_mut(heads * self.head_dim).zip(&positions);
+            team.each(rows.collect(), |(row, &position): (&mut [f32], &usize)| {
                 for head in row.chunks_exact_mut(self.head_dim) {
                     if let Some(weight) = norm {
                         normalise(head, weight, self.norm_epsilon);

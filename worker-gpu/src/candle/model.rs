@@ -4,88 +4,109 @@ use super::{
     attention::{Attention, HeadNorms, Projected},
     kv::KvCache,
     linear::Linear,
-    simd, with_floats,
+    simd,
+    team::Team,
 };
 use crate::local::Batch;
-use candle_core::{Device, Result, Tensor, quantized::QTensor};
-use candle_nn::ops::rms_norm;
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// A loaded model.
 pub(crate) struct Model {
-    pub embedding: Arc<QTensor>,
+    /// One output per token of the vocabulary, whose weights are the token's embedding; the head itself if they are tied.
+    pub embedding: Arc<Linear>,
     pub layers: Vec<Layer>,
     pub attention: Attention,
-    pub norm: Tensor,
-    pub head: Linear,
+    pub norm: Vec<f32>,
+    pub head: Arc<Linear>,
     /// Added to the mean square by the norms.
     pub epsilon: f32,
 }
 
 /// One block of the decoder.
 pub(crate) struct Layer {
-    pub attention_norm: Tensor,
+    pub attention_norm: Vec<f32>,
     pub query: Linear,
     pub key: Linear,
     pub value: Linear,
     pub head_norms: Option<HeadNorms>,
     pub output: Linear,
-    pub mlp_norm: Tensor,
+    pub mlp_norm: Vec<f32>,
     pub gate: Linear,
     pub up: Linear,
     pub down: Linear,
 }
 
 impl Model {
-    /// Computes the batch's tokens, stores their keys and values, and returns the logits of its wanted rows in order,
-    /// `[wanted][vocabulary]`.
-    pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Result<Vec<Vec<f32>>> {
-        let tokens = Tensor::new(batch.tokens.as_slice(), &Device::Cpu)?;
-        let wanted: Vec<u32> = batch.wanted.iter().map(|wanted| wanted.row).collect();
-        let sampled = Tensor::new(wanted.as_slice(), &Device::Cpu)?;
-        let mut xs = self.embedding.embedding(&tokens)?;
+    /// Computes the batch's tokens on the current thread pool, stores their keys and values, and returns the logits of its
+    /// wanted rows in order, `[wanted][vocabulary]`.
+    pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Vec<Vec<f32>> {
+        Team::gather(|team| self.compute(team, batch, cache))
+    }
+
+    fn compute(&self, team: &Team, batch: &Batch, cache: &mut KvCache) -> Vec<Vec<f32>> {
+        let width = self.norm.len();
+        let mut xs = vec![0.0; batch.tokens.len() * width];
+        let rows = xs.chunks_exact_mut(width).zip(&batch.tokens);
+        rows.for_each(|(row, token)| self.embedding.row(*token as usize, row));
         for (number, layer) in self.layers.iter().enumerate() {
-            let normed = rms_norm(&xs, &layer.attention_norm, self.epsilon)?;
-            let mut attended = self.attend(number, layer, &normed, batch, cache)?;
+            let mut attended = self.attend(team, number, layer, &xs, batch, cache);
             if number + 1 == self.layers.len() {
-                // From here on only the rows that are sampled matter.
-                if wanted.is_empty() {
-                    return Ok(Vec::new());
-                }
-                (xs, attended) = (xs.index_select(&sampled, 0)?, attended.index_select(&sampled, 0)?);
+                // From here on only the rows after which a token is chosen matter.
+                xs = wanted(batch, &xs);
+                attended = wanted(batch, &attended);
             }
-            xs = (xs + layer.output.forward(&attended)?)?;
-            let normed = rms_norm(&xs, &layer.mlp_norm, self.epsilon)?;
-            xs = (xs + layer.mlp(&normed)?)?;
+            let rows = xs.len() / width;
+            layer.output.add(team, rows, &|row, to| copy(&attended, row, to), &mut xs);
+            let inner = layer.gated(team, rows, &|row, to| self.normed(&xs, row, &layer.mlp_norm, to));
+            layer.down.add(team, rows, &|row, to| copy(&inner, row, to), &mut xs);
         }
-        self.head.forward(&rms_norm(&xs, &self.norm, self.epsilon)?)?.to_vec2()
+        self.logits(team, &xs)
     }
 
-    fn attend(&self, number: usize, layer: &Layer, xs: &Tensor, batch: &Batch, cache: &mut KvCache) -> Result<Tensor> {
-        let [queries, keys, values] = Linear::forward_all([&layer.query, &layer.key, &layer.value], xs)?;
-        let floats = |tensor| with_floats(tensor, <[f32]>::to_vec);
-        let projected = Projected { queries: floats(&queries)?, keys: floats(&keys)?, values: floats(&values)? };
-        let attended = self.attention.run(cache, number, batch, layer.head_norms.as_ref(), projected);
-        Tensor::from_vec(attended, (batch.tokens.len(), self.attention.heads * self.attention.head_dim), &Device::Cpu)
+    fn attend(
+        &self,
+        team: &Team,
+        number: usize,
+        layer: &Layer,
+        xs: &[f32],
+        batch: &Batch,
+        cache: &mut KvCache,
+    ) -> Vec<f32> {
+        let rows = batch.tokens.len();
+        let layers = [&layer.query, &layer.key, &layer.value];
+        let [mut queries, mut keys, mut values] = layers.map(|layer| vec![0.0; rows * layer.outputs()]);
+        let read = |row: usize, to: &mut [f32]| self.normed(xs, row, &layer.attention_norm, to);
+        Linear::forward_all(layers, team, rows, &read, [&mut queries, &mut keys, &mut values]);
+        let projected = Projected { queries, keys, values };
+        self.attention.run(team, cache, number, batch, layer.head_norms.as_ref(), projected)
     }
 
-    /// Prepares every weight for its first use.
-    pub fn warm(&self) -> Result<()> {
-        let layers = self.layers.iter().flat_map(Layer::linears);
-        let all: Vec<&Linear> = std::iter::once(&self.head).chain(layers).collect();
-        all.into_par_iter().try_for_each(Linear::warm)
+    fn logits(&self, team: &Team, xs: &[f32]) -> Vec<Vec<f32>> {
+        let (rows, vocabulary) = (xs.len() / self.norm.len(), self.head.outputs());
+        let mut logits = vec![0.0; rows * vocabulary];
+        self.head.forward(team, rows, &|row, to| self.normed(xs, row, &self.norm, to), &mut logits);
+        logits.chunks_exact(vocabulary).map(<[f32]>::to_vec).collect()
+    }
+
+    fn normed(&self, xs: &[f32], row: usize, weight: &[f32], to: &mut [f32]) {
+        simd::rms_norm(&xs[row * weight.len()..][..weight.len()], weight, self.epsilon, to);
     }
 }
 
 impl Layer {
-    fn mlp(&self, xs: &Tensor) -> Result<Tensor> {
-        let [gate, up] = Linear::forward_all([&self.gate, &self.up], xs)?;
-        let inner = with_floats(&gate, |gate| with_floats(&up, |up| simd::silu_mul(gate, up)))??;
-        self.down.forward(&Tensor::from_vec(inner, gate.shape(), &Device::Cpu)?)
+    fn gated(&self, team: &Team, rows: usize, read: &(impl Fn(usize, &mut [f32]) + Sync)) -> Vec<f32> {
+        let mut inner = vec![0.0; rows * self.gate.outputs()];
+        Linear::gated(&self.gate, &self.up, team, rows, read, &mut inner);
+        inner
     }
+}
 
-    fn linears(&self) -> [&Linear; 7] {
-        [&self.query, &self.key, &self.value, &self.output, &self.gate, &self.up, &self.down]
-    }
+/// The rows after which a token is chosen.
+fn wanted(batch: &Batch, rows: &[f32]) -> Vec<f32> {
+    let width = rows.len() / batch.tokens.len();
+    batch.wanted.iter().flat_map(|wanted| &rows[wanted.row as usize * width..][..width]).copied().collect()
+}
+
+fn copy(rows: &[f32], row: usize, to: &mut [f32]) {
+    to.copy_from_slice(&rows[row * to.len()..][..to.len()]);
 }

@@ -2,25 +2,17 @@
 
 use crate::schedule::BLOCK;
 use pulp::{Arch, Simd, WithSimd};
-use rayon::prelude::*;
 
 /// Values of a head that stay in registers while a block is summed.
 const LANES: usize = 32;
-/// Floats that one task computes.
-const GRAIN: usize = 16 * 1024;
 
-/// `silu(gate) * up`, element by element.
-pub(crate) fn silu_mul(gate: &[f32], up: &[f32]) -> Vec<f32> {
-    let arch = Arch::new();
-    let mut out = vec![0.0; gate.len()];
-    let chunks = out.par_chunks_mut(GRAIN).zip(gate.par_chunks(GRAIN)).zip(up.par_chunks(GRAIN));
-    chunks.for_each(|((out, gate), up)| arch.dispatch(SiluMul { out, gate, up }));
-    out
+/// `gate = silu(gate) * up`, element by element.
+pub(crate) fn silu_mul(gate: &mut [f32], up: &[f32]) {
+    Arch::new().dispatch(SiluMul { gate, up });
 }
 
 struct SiluMul<'a> {
-    out: &'a mut [f32],
-    gate: &'a [f32],
+    gate: &'a mut [f32],
     up: &'a [f32],
 }
 
@@ -29,9 +21,39 @@ impl WithSimd for SiluMul<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        for ((out, gate), up) in self.out.iter_mut().zip(self.gate).zip(self.up) {
-            *out = gate / (1.0 + exp::<S>(-gate)) * up;
+        for (gate, up) in self.gate.iter_mut().zip(self.up) {
+            *gate = *gate / (1.0 + exp::<S>(-*gate)) * up;
         }
+    }
+}
+
+/// `to = row / sqrt(mean(row²) + epsilon) * weight`.
+pub(crate) fn rms_norm(row: &[f32], weight: &[f32], epsilon: f32, to: &mut [f32]) {
+    Arch::new().dispatch(RmsNorm { row, weight, epsilon, to });
+}
+
+struct RmsNorm<'a> {
+    row: &'a [f32],
+    weight: &'a [f32],
+    epsilon: f32,
+    to: &'a mut [f32],
+}
+
+impl WithSimd for RmsNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let mut lanes = [0.0f32; LANES];
+        let (wide, rest) = self.row.as_chunks::<LANES>();
+        for chunk in wide {
+            lanes.iter_mut().zip(chunk).for_each(|(lane, value)| *lane = madd::<S>(*value, *value, *lane));
+        }
+        lanes.iter_mut().zip(rest).for_each(|(lane, value)| *lane = madd::<S>(*value, *value, *lane));
+        let mean = lanes.iter().sum::<f32>() / self.row.len() as f32;
+        let scale = 1.0 / (mean + self.epsilon).sqrt();
+        let rows = self.to.iter_mut().zip(self.row).zip(self.weight);
+        rows.for_each(|((to, value), weight)| *to = value * scale * weight);
     }
 }
 
@@ -181,10 +203,26 @@ mod tests {
     fn silu_mul_is_its_definition() {
         let gate: Vec<f32> = (0..1000).map(|n| (n as f32 - 500.0) / 40.0).collect();
         let up: Vec<f32> = gate.iter().map(|g| g * 0.5 - 1.0).collect();
-        let found = silu_mul(&gate, &up);
+        let mut found = gate.clone();
+        silu_mul(&mut found, &up);
         for ((gate, up), found) in gate.iter().zip(&up).zip(found) {
             let expected = gate / (1.0 + (-gate).exp()) * up;
             assert!((found - expected).abs() <= 1e-6 * expected.abs().max(1.0));
+        }
+    }
+
+    #[test]
+    fn rms_norm_is_its_definition() {
+        for width in [1, 31, 48, 1536] {
+            let row: Vec<f32> = (0..width).map(|n| ((n * 37 % 101) as f32 - 50.0) / 25.0).collect();
+            let weight: Vec<f32> = row.iter().map(|value| 1.0 + value * 0.1).collect();
+            let mut found = vec![0.0; width];
+            rms_norm(&row, &weight, 1e-5, &mut found);
+            let mean = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() / width as f64;
+            for ((value, weight), found) in row.iter().zip(&weight).zip(found) {
+                let expected = f64::from(*value) / (mean + 1e-5).sqrt() * f64::from(*weight);
+                assert!((f64::from(found) - expected).abs() < 1e-5, "{found} {expected}");
+            }
         }
     }
 }

@@ -85,7 +85,7 @@ pub(crate) fn open(config: &Config, path: &Path, clock: Arc<dyn Clock>) -> Resul
     if let Err(mismatch) = weights::check(path).map_err(file_error)? {
         return Err(LoadError::Mismatch { path: path.into(), mismatch });
     }
-    let mut gguf = Gguf::open(file, candle::shards(threads)).map_err(gguf_error)?;
+    let mut gguf = Gguf::open(file).map_err(gguf_error)?;
     let shape = gguf.shape().map_err(gguf_error)?;
     let mut tokens =
         Tokens::new(&gguf.content, clock).map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;

@@ -5,7 +5,7 @@ use crate::{
     schedule::BLOCK,
 };
 use candle_core::{
-    Device, Tensor,
+    Device,
     quantized::{
         QTensor,
         gguf_file::{Content, Value},
@@ -42,8 +42,6 @@ pub(crate) struct Gguf {
     file: BufReader<File>,
     pub content: Content,
     arch: String,
-    /// Into how many shards weights are cut.
-    shards: usize,
 }
 
 /// A model's sizes.
@@ -68,10 +66,10 @@ impl Shape {
 }
 
 impl Gguf {
-    pub fn open(file: File, shards: usize) -> Result<Self, GgufError> {
+    pub fn open(file: File) -> Result<Self, GgufError> {
         let mut file = BufReader::new(file);
         let content = Content::read(&mut file).map_err(GgufError::Format)?;
-        let mut gguf = Self { file, content, arch: String::new(), shards };
+        let mut gguf = Self { file, content, arch: String::new() };
         gguf.arch = gguf.text("general.architecture")?.to_string();
         match gguf.arch.as_str() {
             "qwen2" | "qwen3" | "llama" => Ok(gguf),
@@ -110,14 +108,14 @@ impl Gguf {
 
     /// Loads the weights; positions up to `context` can be computed.
     pub fn model(&mut self, shape: &Shape, context: usize) -> Result<Model, GgufError> {
-        let embedding = self.tensor("token_embd.weight", &[shape.vocabulary, shape.hidden])?;
+        let sizes = [shape.vocabulary, shape.hidden];
+        let embedding = Arc::new(self.weight("token_embd.weight", sizes, Vec::new())?);
         let tied = !self.content.tensor_infos.contains_key("output.weight");
-        let head =
-            if tied { embedding.clone() } else { self.tensor("output.weight", &[shape.vocabulary, shape.hidden])? };
+        let head = if tied { embedding.clone() } else { Arc::new(self.weight("output.weight", sizes, Vec::new())?) };
         Ok(Model {
             layers: (0..shape.layers).map(|number| self.layer(number, shape)).collect::<Result<_, _>>()?,
-            norm: self.vector("output_norm.weight", shape.hidden)?,
-            head: Linear::new(&head, Vec::new(), self.shards).map_err(|error| tensor("output.weight", error))?,
+            norm: self.floats("output_norm.weight", shape.hidden)?,
+            head,
             attention: Attention {
                 heads: shape.heads,
                 kv_heads: shape.kv_heads,
@@ -135,13 +133,13 @@ impl Gguf {
         let (hidden, ff) = (shape.hidden, shape.feed_forward);
         let name = |part: &str| format!("blk.{number}.{part}");
         Ok(Layer {
-            attention_norm: self.vector(&name("attn_norm.weight"), hidden)?,
+            attention_norm: self.floats(&name("attn_norm.weight"), hidden)?,
             query: self.linear(&name("attn_q"), q, hidden)?,
             key: self.linear(&name("attn_k"), kv, hidden)?,
             value: self.linear(&name("attn_v"), kv, hidden)?,
             head_norms: self.head_norms(&name("attn_q_norm.weight"), &name("attn_k_norm.weight"), shape.head_dim)?,
             output: self.linear(&name("attn_output"), hidden, q)?,
-            mlp_norm: self.vector(&name("ffn_norm.weight"), hidden)?,
+            mlp_norm: self.floats(&name("ffn_norm.weight"), hidden)?,
             gate: self.linear(&name("ffn_gate"), ff, hidden)?,
             up: self.linear(&name("ffn_up"), ff, hidden)?,
             down: self.linear(&name("ffn_down"), hidden, ff)?,
@@ -161,8 +159,12 @@ impl Gguf {
             true => self.floats(&bias, outputs)?,
             false => Vec::new(),
         };
-        let read = self.tensor(&weight, &[outputs, inputs])?;
-        Linear::new(&read, bias, self.shards).map_err(|error| tensor(&weight, error))
+        self.weight(&weight, [outputs, inputs], bias)
+    }
+
+    fn weight(&mut self, name: &str, sizes: [usize; 2], bias: Vec<f32>) -> Result<Linear, GgufError> {
+        let read = self.tensor(name, &sizes)?;
+        Linear::new(&read, bias).map_err(|error| tensor(name, error))
     }
 
     fn rope(&mut self, shape: &Shape, context: usize) -> Result<Rope, GgufError> {
@@ -224,22 +226,18 @@ impl Gguf {
         info.shape.dims().first().copied().ok_or_else(|| tensor(name, "has no dimensions"))
     }
 
-    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<Arc<QTensor>, GgufError> {
+    fn tensor(&mut self, name: &str, shape: &[usize]) -> Result<QTensor, GgufError> {
         let info = self.content.tensor_infos.get(name).ok_or_else(|| tensor(name, "missing"))?;
         if info.shape.dims() != shape {
             return Err(tensor(name, format!("shape {:?}, expected {shape:?}", info.shape.dims())));
         }
         let read = self.content.tensor(&mut self.file, name, &Device::Cpu);
-        read.map(Arc::new).map_err(|error| tensor(name, error))
-    }
-
-    fn vector(&mut self, name: &str, len: usize) -> Result<Tensor, GgufError> {
-        let read = self.tensor(name, &[len])?;
-        read.dequantize(&Device::Cpu).map_err(|error| tensor(name, error))
+        read.map_err(|error| tensor(name, error))
     }
 
     fn floats(&mut self, name: &str, len: usize) -> Result<Vec<f32>, GgufError> {
-        self.vector(name, len)?.to_vec1().map_err(|error| tensor(name, error))
+        let read = self.tensor(name, &[len])?.dequantize(&Device::Cpu);
+        read.and_then(|floats| floats.to_vec1()).map_err(|error| tensor(name, error))
     }
 }
 
