@@ -16,7 +16,7 @@ pub use watch::watch;
 use crate::config::{Problem, redact};
 use async_trait::async_trait;
 use bytes::Bytes;
-use protocol::topology::WorkQueue;
+use protocol::topology::{OwnQueue, WorkQueue};
 use std::{sync::Arc, time::Duration};
 use tokio::sync::mpsc;
 
@@ -82,6 +82,11 @@ pub trait Broker: Send + Sync + 'static {
     /// were unsettled when the connection broke are delivered again, and settling the old delivery has no effect.
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError>;
 
+    /// Declares a worker's own queue and takes jobs from it, as [`consume`](Self::consume) does. A job that is published to
+    /// it and not taken within its time, that is [sent on](Delivery::dead_letter), or that is given back goes to the shared
+    /// queue; only the last is its next attempt.
+    async fn consume_own(&self, queue: OwnQueue, prefetch: u16) -> Result<Consumer, BrokerError>;
+
     /// Declares the caller's own reply queue and takes its messages, at most once each. The queue vanishes with the
     /// receiver. It also vanishes, with what waited in it, when the connection breaks; it is then declared again and
     /// [`Incoming::Renewed`] tells so.
@@ -97,17 +102,49 @@ pub trait Broker: Send + Sync + 'static {
     async fn check(&self) -> Result<(), BrokerError>;
 }
 
+/// How a backend steers a subscription; dropping it ends the subscription.
+#[async_trait]
+pub trait Control: Send + Sync + 'static {
+    /// See [`Consumer::limit`].
+    fn limit(&self, most: u16);
+    /// Returns once no more jobs come, after a limit of 0.
+    async fn stopped(&self);
+}
+
 /// Jobs of one queue; dropping it hands its unsettled deliveries back to the queue.
 pub struct Consumer {
     /// Dropped before the channel: the backend takes its deliveries back in order, not one by one.
-    _guard: Box<dyn Send + Sync>,
+    control: Box<dyn Control>,
     deliveries: mpsc::Receiver<Delivery>,
 }
 
 impl Consumer {
-    /// Wraps a backend's channel; `guard` ends the subscription when it is dropped.
-    pub fn new(deliveries: mpsc::Receiver<Delivery>, guard: impl Send + Sync + 'static) -> Self {
-        Self { _guard: Box::new(guard), deliveries }
+    /// Wraps a backend's channel.
+    pub fn new(deliveries: mpsc::Receiver<Delivery>, control: impl Control) -> Self {
+        Self { control: Box::new(control), deliveries }
+    }
+
+    /// From now on at most `most` jobs are unsettled at a time. What is out stays out, and until then more may come: less
+    /// than the prefetch with which the consumer began, for a remote broker is asked for jobs in steps of it.
+    pub fn limit(&self, most: u16) {
+        self.control.limit(most);
+    }
+
+    /// Takes no more jobs and returns those that had come and were not looked at; what is out may still be settled. A
+    /// worker's own queue takes no new jobs from then on either: it is [`BrokerError::Unroutable`].
+    pub async fn stop(&mut self) -> Vec<Delivery> {
+        self.control.limit(0);
+        let mut rest = Vec::new();
+        let mut stopped = self.control.stopped();
+        loop {
+            tokio::select! {
+                biased;
+                Some(delivery) = self.deliveries.recv() => rest.push(delivery),
+                () = &mut stopped => break,
+            }
+        }
+        rest.extend(std::iter::from_fn(|| self.deliveries.try_recv().ok()));
+        rest
     }
 
     /// The next job; `None` once the broker has shut down for good.

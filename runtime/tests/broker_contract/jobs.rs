@@ -1,11 +1,13 @@
 //! Jobs are delivered whole, in order, once at a time, and again when they were not done.
 
 use crate::support::{
-    Backend, declared, eventually, message, next, nobody_consumes, nothing, publish, publish_all, take, take_all, text,
+    Backend, WHILE, declared, eventually, message, next, nobody_consumes, nothing, publish, publish_all, take,
+    take_all, text,
 };
 use bytes::Bytes;
 use futures_util::future::join_all;
 use std::collections::BTreeSet;
+use tokio::time::timeout;
 
 fn first_attempts(bodies: &[&str]) -> Vec<(String, u32)> {
     bodies.iter().map(|body| ((*body).to_owned(), 0)).collect()
@@ -117,6 +119,53 @@ pub async fn consumers_share_a_queue(broker: &Backend) {
     a.ack().await.unwrap();
 }
 
+pub async fn a_limit_holds_while_it_changes(broker: &Backend) {
+    let queue = declared(broker, 100).await;
+    let mut consumer = broker.consume(queue, 2).await.unwrap();
+    consumer.limit(5);
+    let bodies: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+    publish_all(broker, queue, &bodies.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let mut held = Vec::new();
+    for _ in 0..5 {
+        held.push(next(&mut consumer).await);
+    }
+    nothing(&mut consumer).await;
+    consumer.limit(3);
+    let (mut seen, mut most) = (5, 5);
+    while seen < 20 {
+        let done = held.remove(0);
+        assert_eq!((text(&done.body), done.attempt), (bodies[seen - held.len() - 1].clone(), 0));
+        done.ack().await.unwrap();
+        most = most.min(held.len().max(4));
+        while let Ok(Some(job)) = timeout(WHILE / 3, consumer.next()).await {
+            held.push(job);
+            seen += 1;
+        }
+        assert!((1..=most).contains(&held.len()), "{} of at most {most} are out", held.len());
+    }
+    consumer.limit(9);
+    for job in held {
+        job.ack().await.unwrap();
+    }
+}
+
+pub async fn a_consumer_that_stops_keeps_what_is_out(broker: &Backend) {
+    let queue = declared(broker, 10).await;
+    let mut consumer = broker.consume(queue, 2).await.unwrap();
+    publish_all(broker, queue, &["1", "2", "3"]).await;
+    let one = next(&mut consumer).await;
+    eventually("two are out", async || broker.depth(queue.name).await.unwrap() == 1).await;
+    let rest = consumer.stop().await;
+    assert_eq!(rest.iter().map(|job| text(&job.body)).collect::<Vec<_>>(), ["2"]);
+    for job in rest {
+        job.requeue().await.unwrap();
+    }
+    one.ack().await.unwrap();
+    nothing(&mut consumer).await;
+    let mut other = broker.consume(queue, 2).await.unwrap();
+    assert_eq!(take_all(&mut other, 2).await, [("2".to_owned(), 1), ("3".to_owned(), 0)]);
+}
+
 pub async fn a_thousand_concurrent_jobs_all_arrive_once(broker: &Backend) {
     let queue = declared(broker, 2000).await;
     let bodies: BTreeSet<String> = (0..1000).map(|n| format!("{n:04}")).collect();
@@ -127,4 +176,28 @@ pub async fn a_thousand_concurrent_jobs_all_arrive_once(broker: &Backend) {
     assert!(seen.iter().all(|(_, attempt)| *attempt == 0));
     assert_eq!(seen.into_iter().map(|(body, _)| body).collect::<BTreeSet<_>>(), bodies);
     nothing(&mut consumer).await;
+}
+
+/// Many limits, many settlements, and no job is counted as failed.
+pub async fn a_limit_that_changes_often_fails_no_job(broker: &Backend) {
+    let queue = declared(broker, 2000).await;
+    let bodies: Vec<String> = (0..500).map(|n| format!("{n:03}")).collect();
+    let published = join_all(bodies.iter().map(|body| broker.publish(queue.name, message(body.clone())))).await;
+    assert!(published.iter().all(Result::is_ok));
+    let mut consumer = broker.consume(queue, 3).await.unwrap();
+    let mut done = tokio::task::JoinSet::new();
+    for n in 0..500u16 {
+        consumer.limit(1 + (n * 7) % 13);
+        let job = next(&mut consumer).await;
+        assert_eq!(job.attempt, 0);
+        done.spawn(async move {
+            tokio::time::sleep(std::time::Duration::from_millis(u64::from(n % 5))).await;
+            job.ack().await
+        });
+    }
+    while let Some(acked) = done.join_next().await {
+        acked.unwrap().unwrap();
+    }
+    nothing(&mut consumer).await;
+    assert_eq!(broker.depth(queue.name).await.unwrap(), 0);
 }

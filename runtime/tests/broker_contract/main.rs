@@ -6,6 +6,7 @@ mod jobs;
 mod limits;
 mod listening;
 mod outage;
+mod own;
 mod refusals;
 mod support;
 
@@ -31,6 +32,9 @@ async fn contract(broker: Backend) {
         jobs::dropping_a_consumer_hands_its_jobs_back
         jobs::dropping_a_delivery_hands_it_back
         jobs::consumers_share_a_queue
+        jobs::a_limit_holds_while_it_changes
+        jobs::a_limit_that_changes_often_fails_no_job
+        jobs::a_consumer_that_stops_keeps_what_is_out
         jobs::a_thousand_concurrent_jobs_all_arrive_once
         limits::a_job_that_keeps_failing_becomes_a_dead_letter
         limits::a_hopeless_job_becomes_a_dead_letter
@@ -41,6 +45,13 @@ async fn contract(broker: Backend) {
         limits::what_is_too_large_is_refused_and_the_largest_arrives
         limits::verdicts_do_not_mix
         limits::depth_counts_what_waits
+        own::a_job_reaches_the_worker_whose_queue_it_names
+        own::what_a_busy_worker_does_not_take_in_time_is_anybody_s
+        own::a_job_s_own_deadline_holds_in_an_own_queue
+        own::a_job_that_is_sent_on_was_not_begun
+        own::a_dead_worker_s_jobs_go_on_elsewhere
+        own::attempts_go_on_in_the_shared_queue
+        own::a_worker_that_stops_is_not_found_and_finishes_what_it_has
         listening::replies_arrive_in_order
         listening::replies_end_with_their_reader
         listening::a_reply_queue_has_one_reader

@@ -86,7 +86,11 @@ pub fn message(body: impl Into<Bytes>) -> Message {
 }
 
 pub async fn publish(broker: &Backend, queue: WorkQueue, body: &str) {
-    broker.publish(queue.name, message(body.to_owned())).await.unwrap();
+    publish_to(broker, queue.name, body).await;
+}
+
+pub async fn publish_to(broker: &Backend, queue: &str, body: &str) {
+    broker.publish(queue, message(body.to_owned())).await.unwrap();
 }
 
 pub async fn publish_all(broker: &Backend, queue: WorkQueue, bodies: &[&str]) {

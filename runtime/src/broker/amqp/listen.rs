@@ -5,7 +5,7 @@
 
 use super::{
     link::Link,
-    source::{Kind, Sink, Source},
+    source::{Kind, Open, Sink, Source},
 };
 use crate::{
     BrokerError,
@@ -15,7 +15,6 @@ use crate::{
     },
 };
 use bytes::Bytes;
-use lapin::message::Delivery;
 use protocol::topology::REPLIES_MAX;
 use tokio::{
     runtime::Handle,
@@ -46,9 +45,11 @@ struct Replies {
 }
 
 impl Sink for Replies {
-    async fn take(&self, delivery: Delivery) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Incoming::Reply(delivery.data.into())) {
-            tracing::warn!("the reader of replies is too slow: a reply is lost");
+    async fn relay(&self, open: &mut Open) {
+        while let Some(delivery) = open.next().await {
+            if let Err(TrySendError::Full(_)) = self.sender.try_send(Incoming::Reply(delivery.data.into())) {
+                tracing::warn!("the reader of replies is too slow: a reply is lost");
+            }
         }
     }
 
@@ -68,9 +69,11 @@ impl Sink for Replies {
 struct Broadcasts(broadcast::Sender<Bytes>);
 
 impl Sink for Broadcasts {
-    async fn take(&self, delivery: Delivery) {
-        // An error means that the reader has just left.
-        let _ = self.0.send(delivery.data.into());
+    async fn relay(&self, open: &mut Open) {
+        while let Some(delivery) = open.next().await {
+            // An error means that the reader has just left.
+            let _ = self.0.send(delivery.data.into());
+        }
     }
 
     async fn closed(&self) {

@@ -7,6 +7,7 @@
 mod address;
 mod confirms;
 mod error;
+mod flow;
 mod link;
 mod listen;
 mod outbox;
@@ -21,7 +22,8 @@ use futures_util::TryFutureExt;
 use lapin::{Channel, options::QueueDeclareOptions, types::FieldTable};
 use link::Link;
 use outbox::{Outbox, Parcel};
-use protocol::topology::{DEAD_LETTERS, WorkQueue};
+use protocol::topology::{AFFINITY, DEAD_LETTERS, OwnQueue, WorkQueue, is_own};
+use source::Jobs;
 use std::time::Duration;
 use tokio::{
     sync::{Mutex, mpsc},
@@ -73,7 +75,8 @@ impl AmqpBroker {
 #[async_trait]
 impl Broker for AmqpBroker {
     async fn publish(&self, queue: &str, message: Message) -> Result<(), BrokerError> {
-        let result = self.send("", queue, message.body, message.ttl).await;
+        let exchange = if is_own(queue) { AFFINITY } else { "" };
+        let result = self.send(exchange, queue, message.body, message.ttl).await;
         count::published(queue, &result);
         result
     }
@@ -83,7 +86,11 @@ impl Broker for AmqpBroker {
     }
 
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
-        work::consume(&self.link, queue, prefetch).await
+        work::consume(&self.link, Jobs::Shared(queue), prefetch).await
+    }
+
+    async fn consume_own(&self, queue: OwnQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
+        work::consume(&self.link, Jobs::Own(queue), prefetch).await
     }
 
     async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Incoming>, BrokerError> {

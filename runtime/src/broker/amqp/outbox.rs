@@ -36,11 +36,17 @@ const PERSISTENT: u8 = 2;
 pub(super) struct Parcel {
     /// Empty: the default exchange, which routes by queue name.
     pub exchange: String,
-    /// The queue's name.
+    /// The queue's name; empty for a broadcast.
     pub key: String,
     pub body: Bytes,
     /// When nobody wants it any more.
     pub expires: Option<Instant>,
+}
+
+impl Parcel {
+    fn is_broadcast(&self) -> bool {
+        self.key.is_empty() && !self.exchange.is_empty()
+    }
 }
 
 struct Entry {
@@ -135,8 +141,9 @@ impl Task {
 
     fn judge(&mut self, live: &Live, id: u64, fate: Fate) {
         let Some(entry) = self.unconfirmed.remove(&id) else { return };
-        let readers_are_late = live.renewed.is_some_and(|since| since.elapsed() < GRACE);
-        if fate == Fate::Returned && readers_are_late && !entry.verdict.is_closed() {
+        // A worker's own queue outlives its reader, so that one is not late but gone.
+        let may_be_late = entry.parcel.exchange.is_empty() && live.renewed.is_some_and(|since| since.elapsed() < GRACE);
+        if fate == Fate::Returned && may_be_late && !entry.verdict.is_closed() {
             self.unconfirmed.insert(id, entry);
             self.again.push(id);
             return;
@@ -166,14 +173,14 @@ impl Session {
             // RabbitMQ takes whole milliseconds in 32 bits.
             properties = properties.with_expiration(left.min(u32::MAX.into()).to_string().into());
         }
-        if parcel.exchange.is_empty() {
+        if !parcel.is_broadcast() {
             properties = properties.with_delivery_mode(PERSISTENT);
         }
-        if !parcel.exchange.is_empty() && !self.exchanges.contains(&parcel.exchange) {
+        if parcel.is_broadcast() && !self.exchanges.contains(&parcel.exchange) {
             topology::declare_fanout(&self.channel, &parcel.exchange).await?;
             self.exchanges.insert(parcel.exchange.clone());
         }
-        let options = BasicPublishOptions { mandatory: parcel.exchange.is_empty(), ..Default::default() };
+        let options = BasicPublishOptions { mandatory: !parcel.is_broadcast(), ..Default::default() };
         let (exchange, key) = (name(&parcel.exchange)?, name(&parcel.key)?);
         let published = self.channel.basic_publish(exchange, key, options, &parcel.body, properties).await;
         self.confirms.push(id, published.map_err(broken)?);

@@ -7,7 +7,10 @@ use lapin::{
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
     types::{AMQPValue, FieldTable, ShortString},
 };
-use protocol::topology::{CANCEL, DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, REPLIES_MAX, WORK_QUEUES, WorkQueue};
+use protocol::topology::{
+    AFFINITY, CANCEL, DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, INFERENCE, OWN_EXPIRES_MS, OWN_MAX, OwnQueue,
+    REPLIES_MAX, WORK_QUEUES, WorkQueue,
+};
 
 fn arguments<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
     let mut table = FieldTable::default();
@@ -33,6 +36,7 @@ pub(super) async fn declare_all(connection: &Connection) -> Result<(), BrokerErr
     }
     declare_dead_letters(&channel).await?;
     declare_fanout(&channel, CANCEL).await?;
+    declare_exchange(&channel, AFFINITY, ExchangeKind::Direct).await?;
     channel.close(200, "declared".into()).await.map_err(broken)
 }
 
@@ -50,6 +54,37 @@ pub(super) async fn declare(channel: &Channel, queue: WorkQueue) -> Result<(), B
         ("x-dead-letter-routing-key", text(DEAD_LETTERS)),
     ]);
     declare_queue(channel, queue.name, QueueDeclareOptions::durable(), arguments).await.map(|_| ())
+}
+
+/// Declares a worker's own queue. A job leaves it at its first failed delivery, so that the reason in its `x-death` tells
+/// whether it was begun; the strategy at-least-once, which needs `reject-publish`, keeps it until the shared queue has it.
+pub(super) async fn declare_own(channel: &Channel, queue: &OwnQueue) -> Result<(), BrokerError> {
+    let arguments = arguments([
+        ("x-queue-type", text("quorum")),
+        ("x-delivery-limit", number(0)),
+        ("x-message-ttl", number(queue.ttl_ms)),
+        ("x-expires", number(OWN_EXPIRES_MS)),
+        ("x-max-length", number(OWN_MAX)),
+        ("x-overflow", text("reject-publish")),
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(INFERENCE.name)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+    ]);
+    declare_queue(channel, &queue.name, QueueDeclareOptions::durable(), arguments).await.map(|_| ())
+}
+
+/// Lets publishers find a worker's own queue.
+pub(super) async fn bind_own(channel: &Channel, queue: &OwnQueue) -> Result<(), BrokerError> {
+    let (key, exchange) = (name(&queue.name)?, name(AFFINITY)?);
+    let bound = channel.queue_bind(key.clone(), exchange, key, QueueBindOptions::default(), FieldTable::default());
+    bound.await.map_err(|error| of_queue(&queue.name, &error))
+}
+
+/// Hides a worker's own queue from publishers.
+pub(super) async fn unbind_own(channel: &Channel, queue: &OwnQueue) -> Result<(), BrokerError> {
+    let (key, exchange) = (name(&queue.name)?, name(AFFINITY)?);
+    let unbound = channel.queue_unbind(key.clone(), exchange, key, FieldTable::default());
+    unbound.await.map_err(|error| of_queue(&queue.name, &error))
 }
 
 async fn declare_dead_letters(channel: &Channel) -> Result<(), BrokerError> {
@@ -87,7 +122,11 @@ async fn declare_queue(
 
 /// Declares an exchange that gives every subscriber a copy.
 pub(super) async fn declare_fanout(channel: &Channel, exchange: &str) -> Result<(), BrokerError> {
+    declare_exchange(channel, exchange, ExchangeKind::Fanout).await
+}
+
+async fn declare_exchange(channel: &Channel, exchange: &str, kind: ExchangeKind) -> Result<(), BrokerError> {
     let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
-    let declared = channel.exchange_declare(name(exchange)?, ExchangeKind::Fanout, options, FieldTable::default());
+    let declared = channel.exchange_declare(name(exchange)?, kind, options, FieldTable::default());
     declared.await.map_err(|error| of_queue(exchange, &error))
 }

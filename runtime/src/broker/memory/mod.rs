@@ -1,7 +1,8 @@
 //! The embedded broker: the same bytes and rules as RabbitMQ's quorum queues, inside one process.
 //!
 //! One mutex guards all queues and is never held across an await. There are no timers and no tasks per queue: a message
-//! whose time ran out moves to the dead letters as soon as the broker is next used, by tokio's clock.
+//! whose time ran out moves to the dead letters as soon as the broker is next used, by tokio's clock. Only a job in a worker's
+//! own queue has a timer, for it must move on while nothing else happens.
 //!
 //! Where it differs: [`Broker::depth`] of a reply queue counts what its reader has not taken yet, whereas RabbitMQ has
 //! sent it already; and a limit on length is exact, whereas RabbitMQ's may be passed by a few.
@@ -13,9 +14,9 @@ mod state;
 use super::{Broker, BrokerError, Consumer, Incoming, Message, broadcasts, check_size, count};
 use async_trait::async_trait;
 use bytes::Bytes;
-use protocol::topology::WorkQueue;
+use protocol::topology::{OwnQueue, WorkQueue};
 use settle::Subscription;
-use state::{Shared, lock, shared};
+use state::{Shared, expire_at, lock, shared};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
@@ -33,6 +34,10 @@ impl MemoryBroker {
 impl Broker for MemoryBroker {
     async fn publish(&self, queue: &str, message: Message) -> Result<(), BrokerError> {
         let result = check_size(&message.body).and_then(|()| lock(&self.0).publish(queue, message));
+        if let Ok(Some(due)) = result {
+            tokio::spawn(expire_at(Arc::downgrade(&self.0), due));
+        }
+        let result = result.map(|_| ());
         count::published(queue, &result);
         result
     }
@@ -46,6 +51,11 @@ impl Broker for MemoryBroker {
 
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
         let (id, deliveries) = lock(&self.0).consume(queue, prefetch);
+        Ok(Consumer::new(deliveries, Subscription { shared: Arc::downgrade(&self.0), queue: queue.name.into(), id }))
+    }
+
+    async fn consume_own(&self, queue: OwnQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
+        let (id, deliveries) = lock(&self.0).consume_own(&queue, prefetch);
         Ok(Consumer::new(deliveries, Subscription { shared: Arc::downgrade(&self.0), queue: queue.name, id }))
     }
 

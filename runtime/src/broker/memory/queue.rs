@@ -1,10 +1,14 @@
 //! One work queue: what waits, what is out for delivery, and who takes it.
 
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::Delivery;
+use protocol::topology::{OWN_EXPIRES_MS, OWN_MAX, OwnQueue};
 
 /// A message with what the broker knows of it.
 #[derive(Debug)]
@@ -14,7 +18,7 @@ pub(super) struct Item {
     pub expires: Option<Instant>,
 }
 
-/// Someone who takes jobs; `sender` has room for `prefetch` of them.
+/// Someone who takes jobs; `sender` has room for any `prefetch`.
 pub(super) struct Taker {
     pub id: u64,
     pub prefetch: usize,
@@ -22,10 +26,20 @@ pub(super) struct Taker {
     pub sender: mpsc::Sender<Delivery>,
 }
 
+/// What sets a worker's own queue apart.
+struct Own {
+    ttl: Duration,
+    /// Whether it can be found by publishers.
+    is_bound: bool,
+    /// Since when nobody takes from it.
+    unused: Option<Instant>,
+}
+
 /// Messages in order; returned ones go first, in the order of their return.
 #[derive(Default)]
 pub(super) struct Queue {
     pub max_length: usize,
+    own: Option<Own>,
     returned: VecDeque<Item>,
     ready: VecDeque<Item>,
     /// By delivery tag, so in order of delivery; with the taker's id.
@@ -37,6 +51,32 @@ pub(super) struct Queue {
 impl Queue {
     pub fn new(max_length: u32) -> Self {
         Self { max_length: max_length as usize, ..Self::default() }
+    }
+
+    pub fn own(queue: &OwnQueue) -> Self {
+        let own = Own { ttl: Duration::from_millis(queue.ttl_ms.into()), is_bound: true, unused: None };
+        Self { own: Some(own), ..Self::new(OWN_MAX) }
+    }
+
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
+
+    pub fn is_bound(&self) -> bool {
+        self.own.as_ref().is_none_or(|own| own.is_bound)
+    }
+
+    /// A worker's own queue that nobody has taken from for long.
+    pub fn is_forgotten(&self, now: Instant) -> bool {
+        let unused = self.own.as_ref().and_then(|own| own.unused);
+        unused.is_some_and(|since| now - since >= Duration::from_millis(OWN_EXPIRES_MS.into()))
+    }
+
+    /// When a message that lives for `ttl` expires here.
+    pub fn expires(&self, ttl: Option<Duration>) -> Option<Instant> {
+        let most = self.own.as_ref().map(|own| own.ttl);
+        let ttl = ttl.into_iter().chain(most).min()?;
+        Instant::now().checked_add(ttl)
     }
 
     pub fn len(&self) -> usize {
@@ -67,11 +107,27 @@ impl Queue {
 
     pub fn add_taker(&mut self, taker: Taker) {
         self.takers.push_back(taker);
+        if let Some(own) = &mut self.own {
+            (own.is_bound, own.unused) = (true, None);
+        }
+    }
+
+    /// A taker may hold at most `most` from now on; at 0 a worker's own queue is not found any more.
+    pub fn limit_taker(&mut self, id: u64, most: u16) {
+        if let Some(taker) = self.takers.iter_mut().find(|taker| taker.id == id) {
+            taker.prefetch = usize::from(most);
+        }
+        if let Some(own) = &mut self.own {
+            own.is_bound = most > 0;
+        }
     }
 
     /// Removes a taker and returns what it had not settled, oldest first.
     pub fn remove_taker(&mut self, id: u64) -> Vec<Item> {
         self.takers.retain(|taker| taker.id != id);
+        if let Some(own) = self.own.as_mut().filter(|_| self.takers.is_empty()) {
+            own.unused = Some(Instant::now());
+        }
         let tags: Vec<u64> = self.unsettled.iter().filter(|(_, (of, _))| *of == id).map(|(tag, _)| *tag).collect();
         tags.iter().filter_map(|tag| self.unsettled.remove(tag)).map(|(_, item)| item).collect()
     }

@@ -1,7 +1,10 @@
 //! How a delivery and a consumer of the embedded broker end.
 
 use super::state::{Outcome, Shared, lock};
-use crate::{BrokerError, broker::Settle, broker::count};
+use crate::{
+    BrokerError,
+    broker::{Control, Settle, count},
+};
 use async_trait::async_trait;
 use std::sync::Weak;
 
@@ -49,14 +52,25 @@ impl Drop for MemorySettle {
 /// A consumer's place at its queue.
 pub(super) struct Subscription {
     pub shared: Weak<Shared>,
-    pub queue: &'static str,
+    pub queue: String,
     pub id: u64,
+}
+
+#[async_trait]
+impl Control for Subscription {
+    fn limit(&self, most: u16) {
+        if let Some(shared) = self.shared.upgrade() {
+            lock(&shared).limit(&self.queue, self.id, most);
+        }
+    }
+
+    async fn stopped(&self) {}
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
-            lock(&shared).end(self.queue, self.id);
+            lock(&shared).end(&self.queue, self.id);
         }
     }
 }

@@ -9,14 +9,16 @@ use crate::{
     broker::{Incoming, broadcasts::LAG},
 };
 use bytes::Bytes;
-use protocol::topology::{DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, REPLIES_MAX, WORK_QUEUES, WorkQueue};
+use protocol::topology::{
+    DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, INFERENCE, OwnQueue, REPLIES_MAX, WORK_QUEUES, WorkQueue,
+};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 use tokio::{
     sync::{broadcast, mpsc},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
 pub(super) type Shared = Mutex<State>;
@@ -50,34 +52,63 @@ pub(super) fn lock(shared: &Shared) -> MutexGuard<'_, State> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Moves on, at `due`, what has waited for too long.
+pub(super) async fn expire_at(shared: Weak<Shared>, due: Instant) {
+    sleep_until(due).await;
+    if let Some(shared) = shared.upgrade() {
+        lock(&shared).expire();
+    }
+}
+
 impl State {
-    pub fn publish(&mut self, queue: &str, message: Message) -> Result<(), BrokerError> {
+    /// Returns when the broker must be looked after, if the message may have to move on by then.
+    pub fn publish(&mut self, queue: &str, message: Message) -> Result<Option<Instant>, BrokerError> {
         self.expire();
         if queue == DEAD_LETTERS {
             self.bury(message.body);
-            return Ok(());
+            return Ok(None);
         }
-        let Some(work) = self.queues.get_mut(queue) else {
-            return self.reply(queue, message.body);
+        let Some(work) = self.queues.get_mut(queue).filter(|work| work.is_bound()) else {
+            return self.reply(queue, message.body).map(|()| None);
         };
         if work.is_full() {
             return Err(BrokerError::Full(queue.into()));
         }
-        let expires = message.ttl.and_then(|ttl| Instant::now().checked_add(ttl));
+        let expires = work.expires(message.ttl);
+        let due = expires.filter(|_| work.is_own());
         work.push(Item { body: message.body, attempt: 0, expires });
         self.dispatch(queue);
-        Ok(())
+        Ok(due)
     }
 
     pub fn consume(&mut self, queue: WorkQueue, prefetch: u16) -> (u64, mpsc::Receiver<Delivery>) {
+        self.queues.entry(queue.name.to_owned()).or_insert_with(|| Queue::new(queue.max_length));
+        self.take_from(queue.name, prefetch)
+    }
+
+    pub fn consume_own(&mut self, queue: &OwnQueue, prefetch: u16) -> (u64, mpsc::Receiver<Delivery>) {
+        self.queues.entry(queue.name.clone()).or_insert_with(|| Queue::own(queue));
+        self.take_from(&queue.name, prefetch)
+    }
+
+    fn take_from(&mut self, queue: &str, prefetch: u16) -> (u64, mpsc::Receiver<Delivery>) {
         let prefetch = usize::from(prefetch.max(1));
-        let (sender, receiver) = mpsc::channel(prefetch);
+        let (sender, receiver) = mpsc::channel(u16::MAX.into());
         let id = self.next_id();
-        let work = self.queues.entry(queue.name.to_owned()).or_insert_with(|| Queue::new(queue.max_length));
-        work.add_taker(Taker { id, prefetch, in_flight: 0, sender });
+        if let Some(work) = self.queues.get_mut(queue) {
+            work.add_taker(Taker { id, prefetch, in_flight: 0, sender });
+        }
         self.expire();
-        self.dispatch(queue.name);
+        self.dispatch(queue);
         (id, receiver)
+    }
+
+    pub fn limit(&mut self, queue: &str, taker: u64, most: u16) {
+        if let Some(work) = self.queues.get_mut(queue) {
+            work.limit_taker(taker, most);
+        }
+        self.expire();
+        self.dispatch(queue);
     }
 
     /// Ends a consumer; what it had not settled returns to the queue.
@@ -96,7 +127,7 @@ impl State {
         match outcome {
             Outcome::Ack => {}
             Outcome::Requeue => self.give_back(queue, item),
-            Outcome::DeadLetter => self.bury(item.body),
+            Outcome::DeadLetter => self.send_on(queue, item),
         }
         self.expire();
         self.dispatch(queue);
@@ -142,11 +173,30 @@ impl State {
 
     fn give_back(&mut self, queue: &str, mut item: Item) {
         item.attempt += 1;
-        if item.attempt > DELIVERY_LIMIT && queue != DEAD_LETTERS {
+        if self.is_own(queue) {
+            self.spill(item);
+        } else if item.attempt > DELIVERY_LIMIT && queue != DEAD_LETTERS {
             self.bury(item.body);
         } else if let Some(work) = self.queues.get_mut(queue) {
             work.push_returned(item);
         }
+    }
+
+    fn is_own(&self, queue: &str) -> bool {
+        self.queues.get(queue).is_some_and(Queue::is_own)
+    }
+
+    /// Where what leaves `queue` goes.
+    fn send_on(&mut self, queue: &str, item: Item) {
+        if self.is_own(queue) { self.spill(item) } else { self.bury(item.body) }
+    }
+
+    /// From a worker's own queue to the shared one, where no time limit is kept of it, as in RabbitMQ.
+    fn spill(&mut self, item: Item) {
+        if let Some(work) = self.queues.get_mut(INFERENCE.name) {
+            work.push(Item { expires: None, ..item });
+        }
+        self.dispatch(INFERENCE.name);
     }
 
     fn bury(&mut self, body: Bytes) {
@@ -162,8 +212,13 @@ impl State {
     fn expire(&mut self) {
         let now = Instant::now();
         let expired = |queue: &mut Queue| std::iter::from_fn(|| queue.pop_expired(now)).collect::<Vec<_>>();
-        let dead: Vec<Item> = self.queues.values_mut().flat_map(expired).collect();
-        dead.into_iter().for_each(|item| self.bury(item.body));
+        let late = self.queues.iter_mut().map(|(name, queue)| (name, expired(queue)));
+        let late: Vec<_> =
+            late.filter(|(_, items)| !items.is_empty()).map(|(name, items)| (name.clone(), items)).collect();
+        for (name, items) in late {
+            items.into_iter().for_each(|item| self.send_on(&name, item));
+        }
+        self.queues.retain(|_, queue| !queue.is_forgotten(now));
     }
 
     fn dispatch(&mut self, queue: &str) {
