@@ -66,6 +66,7 @@ impl Ask {
             retrieval_deadline: env.now().after_ms(env.config.retrieval_deadline_ms),
             stall_ms: env.config.stall_ms,
             weight,
+            worker: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Section `[session]` of the configuration.
 
+use protocol::topology;
 use runtime::config::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +16,9 @@ pub struct Config {
     pub retrieval_deadline_ms: u64,
     /// A stream that pauses for this many milliseconds after its first token is taken up by another attempt.
     pub stall_ms: u64,
+    /// For this many milliseconds a session's next turn goes to the worker of the last one, which has it in the cache; 0: to
+    /// any worker.
+    pub affinity_ms: u64,
     /// A session leaves memory after this many milliseconds without a request.
     pub idle_ms: u64,
     /// A turn is cancelled when nobody has read it for this many milliseconds.
@@ -54,6 +58,7 @@ impl Default for Config {
             turn_deadline_ms: 120_000,
             retrieval_deadline_ms: 5_000,
             stall_ms: 30_000,
+            affinity_ms: 600_000,
             idle_ms: 600_000,
             abandon_grace_ms: 10_000,
             mailbox: 32,
@@ -92,12 +97,13 @@ impl Config {
         problems
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 18] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 19] {
         const DAY: u64 = 24 * 3600 * 1000;
         [
             ("turn_deadline_ms", self.turn_deadline_ms, 100, DAY),
             ("retrieval_deadline_ms", self.retrieval_deadline_ms, 1, DAY),
             ("stall_ms", self.stall_ms, 10, DAY),
+            ("affinity_ms", self.affinity_ms, 0, topology::AFFINITY_MAX_AGE_MS),
             ("idle_ms", self.idle_ms, 10, DAY),
             ("abandon_grace_ms", self.abandon_grace_ms, 0, DAY),
             ("mailbox", self.mailbox as u64, 1, 65_536),

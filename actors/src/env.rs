@@ -1,6 +1,8 @@
 //! What every session actor of the node shares.
 
-use crate::{Config, Profile, Profiles, load::Load, publish::Publisher, replies::Routes, store::SessionStore};
+use crate::{
+    Config, Profile, Profiles, affinity::Affinity, load::Load, publish::Publisher, replies::Routes, store::SessionStore,
+};
 use protocol::{JobId, TenantId, Timestamp};
 use std::sync::Arc;
 
@@ -13,6 +15,7 @@ pub(crate) struct Env {
     pub publisher: Publisher,
     pub routes: Arc<Routes>,
     pub load: Arc<Load>,
+    pub affinity: Affinity,
 }
 
 impl Env {

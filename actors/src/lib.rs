@@ -13,6 +13,7 @@
 //! `await`, and none is taken while another is held. Whoever finds an actor leaving asks for the session anew.
 //! Everything that the registry offers is safe to drop at any time.
 
+mod affinity;
 mod ask;
 mod cited;
 mod completion;

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use protocol::{
-    Cancel, Envelope, ErrorCode, Failure, JobId, TenantId, Timestamp,
+    Cancel, Envelope, ErrorCode, Failure, InferenceJob, JobId, TenantId, Timestamp, WorkerId,
     topology::{self, WorkQueue},
 };
 use runtime::{Broker, BrokerError, Clock, Message};
@@ -33,6 +33,20 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Returns once the broker has taken the job, which it drops at its deadline.
     pub async fn job<B: Serialize>(&self, queue: WorkQueue, job: Job<B>) -> Result<(), Failure> {
+        self.send(queue.name, job).await?.map_err(failure)
+    }
+
+    /// As [`job`](Self::job), to one worker's own queue; false when that takes none.
+    pub async fn job_for(&self, worker: &WorkerId, job: Job<InferenceJob>) -> Result<bool, Failure> {
+        match self.send(&topology::own(worker), job).await? {
+            Ok(()) => Ok(true),
+            Err(BrokerError::Unroutable(_) | BrokerError::Full(_)) => Ok(false),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    /// What the broker says, if it does within the time.
+    async fn send<B: Serialize>(&self, queue: &str, job: Job<B>) -> Result<Result<(), BrokerError>, Failure> {
         let published = self.clock.now();
         let ttl = Duration::from_millis(job.deadline.ms_from(published));
         let envelope = Envelope {
@@ -46,8 +60,8 @@ impl Publisher {
             body: job.body,
         };
         let body = serialize(&envelope)?;
-        let sent = self.broker.publish(queue.name, Message { body, ttl: Some(ttl) });
-        tokio::time::timeout(PATIENCE.min(ttl), sent).await.map_err(|_| unavailable())?.map_err(failure)
+        let sent = self.broker.publish(queue, Message { body, ttl: Some(ttl) });
+        tokio::time::timeout(PATIENCE.min(ttl), sent).await.map_err(|_| unavailable())
     }
 
     /// Tells all workers; a loss costs only the work that goes on until the job's deadline.

@@ -52,7 +52,8 @@ impl Registry {
         self.accepts()?;
         let view = SessionView::new(SessionId::from_uuid(env.context.random.uuid()), env.now());
         let internal = |error: serde_json::Error| Failure::new(ErrorCode::Internal, error.to_string());
-        let stored = Stored { version: Version::default().next(), state: state::encode(&view).map_err(internal)? };
+        let stored =
+            Stored { version: Version::default().next(), state: state::encode(&view, None).map_err(internal)? };
         let saved = env.store.save(&SessionKey::new(tenant, &view.id), Version::default(), stored).await;
         saved.map(|()| view).map_err(|error| store_failure(&error))
     }
@@ -89,7 +90,7 @@ impl Registry {
         ask.check(&env.config)?;
         let view = SessionView::new(SessionId::from_uuid(env.context.random.uuid()), env.now());
         let key = SessionKey::new(tenant, &view.id);
-        let actor = self.actor(&key, || Some(Kept { view: view.clone(), version: None })).await?;
+        let actor = self.actor(&key, || Some(Kept { view: view.clone(), served: None, version: None })).await?;
         match actor.send(Begin { ask, parent: Span::current() }).timeout(PATIENCE).await {
             Ok(Ok(stream)) => Ok(stream),
             Ok(Err(Refusal::Failed(failure))) => Err(failure),

@@ -2,6 +2,7 @@
 
 use crate::{
     Config, Profiles, Registry,
+    affinity::Affinity,
     env::Env,
     load::Load,
     publish::Publisher,
@@ -63,7 +64,8 @@ pub async fn start_with(
     let background = [dispatcher.abort_handle(), checker.abort_handle()];
     let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
     let load = Load::new(config.max_sessions);
-    let env = Arc::new(Env { config, profiles, context, store, publisher, routes, load });
+    let env =
+        Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity: Affinity::default() });
     Ok(Registry(Arc::new(Inner { env, shards, threads, background })))
 }
 

@@ -2,7 +2,9 @@
 
 use crate::json;
 use bytes::Bytes;
-use protocol::{ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage};
+use protocol::{
+    ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage, WorkerId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A session as clients see it and as the store keeps it.
@@ -104,17 +106,35 @@ const VERSION: u16 = 1;
 struct Format<V> {
     v: u16,
     session: V,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    served: Option<Served>,
+}
+
+/// Which worker answered last, and so has the conversation in its cache. Clients do not see it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Served {
+    /// The worker.
+    pub by: WorkerId,
+    /// When its job was published.
+    pub at: Timestamp,
+}
+
+impl Served {
+    /// Whether that was at most `age_ms` before `now`; clocks of two nodes may differ by as much.
+    pub fn is_recent(&self, now: Timestamp, age_ms: u64) -> bool {
+        now.0.abs_diff(self.at.0) <= age_ms
+    }
 }
 
 /// The session as bytes for a store.
-pub(crate) fn encode(session: &SessionView) -> serde_json::Result<Bytes> {
-    serde_json::to_vec(&Format { v: VERSION, session }).map(Bytes::from)
+pub(crate) fn encode(session: &SessionView, served: Option<&Served>) -> serde_json::Result<Bytes> {
+    serde_json::to_vec(&Format { v: VERSION, session, served: served.cloned() }).map(Bytes::from)
 }
 
 /// The session in a store's bytes; fails on what another version wrote. The error quotes nothing of it.
-pub(crate) fn decode(bytes: &[u8]) -> Result<SessionView, String> {
-    let Format { v, session } = serde_json::from_slice(bytes).map_err(|error| json::place(&error))?;
-    if v == VERSION { Ok(session) } else { Err(format!("format version {v}, expected {VERSION}")) }
+pub(crate) fn decode(bytes: &[u8]) -> Result<(SessionView, Option<Served>), String> {
+    let Format { v, session, served } = serde_json::from_slice(bytes).map_err(|error| json::place(&error))?;
+    if v == VERSION { Ok((session, served)) } else { Err(format!("format version {v}, expected {VERSION}")) }
 }
 
 #[cfg(test)]
@@ -132,6 +152,17 @@ mod tests {
             view.append(message(Role::User, "?"), message(Role::Assistant, answer), keep, bytes);
         }
         view.messages.into_iter().skip(1).step_by(2).map(|m| m.content).collect()
+    }
+
+    #[test]
+    fn who_served_last_is_kept_and_may_be_missing() {
+        let view = SessionView::new(SessionId::parse("s").unwrap(), Timestamp(5));
+        let served = Served { by: WorkerId::parse("w").unwrap(), at: Timestamp(1_000) };
+        assert_eq!(decode(&encode(&view, Some(&served)).unwrap()), Ok((view.clone(), Some(served.clone()))));
+        let older = br#"{"v":1,"session":{"id":"s","created":5,"messages":[]}}"#;
+        assert_eq!(decode(older), Ok((view, None)));
+        assert!(served.is_recent(Timestamp(1_500), 500) && served.is_recent(Timestamp(900), 500));
+        assert!(!served.is_recent(Timestamp(1_501), 500) && !served.is_recent(Timestamp(400), 500));
     }
 
     #[test]

@@ -24,6 +24,9 @@ pub const HTTP_REQUESTS: &str = "frontdesk_http_requests_total";
 pub const HTTP_DURATION: &str = "frontdesk_http_request_duration_seconds";
 /// Requests refused for want of quota or capacity, by `tenant` and `code`.
 pub const REFUSED: &str = "frontdesk_refused_total";
+/// Jobs that were sent to the worker of a session's last turn, by `result`: `hit` (it took the job), `spill` (another one did),
+/// `gone` (it takes no jobs any more).
+pub const AFFINITY: &str = "frontdesk_affinity_total";
 /// Messages published, by `queue` and `result` (`ok`, `full`, `too_large`, `unroutable`, `unavailable`).
 pub const PUBLISHED: &str = "frontdesk_published_total";
 /// Deliveries settled, by `queue` and `how` (`ack`, `requeue`, `dead_letter`).
@@ -64,6 +67,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (SESSIONS_PASSIVATED, "Sessions that left memory for the store"),
     (HTTP_REQUESTS, "HTTP requests by route, method and status"),
     (REFUSED, "Requests refused for want of quota or capacity by tenant and code"),
+    (AFFINITY, "Jobs sent to the worker of a session's last turn by result"),
     (PUBLISHED, "Messages published by queue and result"),
     (SETTLED, "Deliveries settled by queue and how"),
     (RECONNECTS, "Times the connection to the broker was renewed"),

@@ -1,6 +1,7 @@
 //! Section `[inference]`.
 
 use crate::open::Choice;
+use protocol::topology;
 use runtime::config::Problem;
 use serde::Deserialize;
 use std::fmt;
@@ -26,6 +27,9 @@ pub struct Config {
     pub cache_mib: usize,
     /// Milliseconds for which an answer's tokens are gathered into one frame; the first is sent at once.
     pub coalesce_ms: u64,
+    /// Milliseconds that a job of a session whose prefix is in this worker's cache waits for it before any worker may take
+    /// the job; 0: sessions do not come back to this worker.
+    pub affinity_ttl_ms: u32,
     /// Milliseconds that running answers get to finish after a stop signal, before their jobs are handed back.
     pub drain_ms: u64,
     /// Bearer key for the `openai:` engine; empty: none.
@@ -48,6 +52,7 @@ impl Default for Config {
             waiting: 16,
             cache_mib: 1024,
             coalesce_ms: 30,
+            affinity_ttl_ms: 1_500,
             drain_ms: 20_000,
             openai_key: Secret::default(),
             openai_silence_ms: 60_000,
@@ -77,6 +82,7 @@ impl Config {
             range("inference.waiting", self.waiting, 1, 10_000),
             range("inference.cache_mib", self.cache_mib, 1, 1 << 20),
             Problem::out_of_range("inference.coalesce_ms", self.coalesce_ms, 1, 1000),
+            Problem::out_of_range("inference.affinity_ttl_ms", self.affinity_ttl_ms, 0, topology::OWN_TTL_MAX_MS),
             Problem::out_of_range("inference.drain_ms", self.drain_ms, 0, 600_000),
             Problem::out_of_range("inference.openai_silence_ms", self.openai_silence_ms, 100, 600_000),
         ];

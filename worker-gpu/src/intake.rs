@@ -1,11 +1,13 @@
 //! From the broker to the engine and back.
 //!
-//! Every delivery is one task (`job`) and is settled exactly once, after its last frame was confirmed. The prefetch is
-//! the engine's slots plus a little, so that no job waits here that another worker could start.
+//! Every delivery is one task (`job`) and is settled exactly once, after its last frame was confirmed. Jobs come from the
+//! shared queue and from the worker's own, to which sessions send whose prefix is in its cache. Both share as many seats
+//! (`seats`) as the engine has slots plus a little, so that no job waits here that another worker could start.
 
 mod cancels;
 mod job;
 mod replies;
+mod seats;
 mod stages;
 
 use crate::{
@@ -15,8 +17,12 @@ use crate::{
 };
 use bytes::Bytes;
 use cancels::Cancels;
-use protocol::{WorkerId, topology};
+use protocol::{
+    WorkerId,
+    topology::{self, OwnQueue},
+};
 use runtime::{BrokerError, Consumer, Context, Delivery};
+use seats::{Origin, Seats};
 use std::{sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -25,8 +31,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// Jobs that are held ready for the next free slot.
-const SPARE: usize = 2;
 /// What handing a job back may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
 
@@ -52,6 +56,7 @@ struct Shared {
     model: String,
     coalesce: Duration,
     cancels: Cancels,
+    seats: Seats,
     /// Cancelled when running jobs are to be handed back.
     hand_back: CancellationToken,
 }
@@ -60,12 +65,12 @@ struct Shared {
 ///
 /// An engine that fails ends the worker: its jobs go back to the queue for another one, and the caller should exit.
 pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, context: Context) -> Result<(), RunError> {
-    let prefetch = u16::try_from(engine.capacity() + SPARE).unwrap_or(u16::MAX);
+    let seats = Seats::new(engine.capacity(), Duration::from_millis(config.affinity_ttl_ms.into()));
     let cancels = context.broker.subscribe(topology::CANCEL).await?;
-    let consumer = context.broker.consume(topology::INFERENCE, prefetch).await?;
+    let (own, consumer) = consume(&config, &seats, &worker, &context).await?;
     let model = engine.model().to_string();
     let (driver, engine_end) = driver::start(engine).map_err(RunError::Thread)?;
-    tracing::info!(%worker, model, prefetch, "taking inference jobs");
+    tracing::info!(%worker, model, seats = seats.total(), "taking inference jobs");
     let shared = Shared {
         context,
         driver,
@@ -73,10 +78,11 @@ pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, cont
         model,
         coalesce: Duration::from_millis(config.coalesce_ms),
         cancels: Cancels::default(),
+        seats,
         hand_back: CancellationToken::new(),
     };
-    let mut intake =
-        Intake { shared: Arc::new(shared), jobs: JoinSet::new(), cancels, consumer, handed_back: Vec::new() };
+    let (shared, jobs) = (Arc::new(shared), JoinSet::new());
+    let mut intake = Intake { shared, jobs, cancels, own, consumer, handed_back: Vec::new() };
     let ended = intake.take_jobs(engine_end).await;
     // Jobs of a failed engine end by themselves.
     let grace = if ended.is_ok() { Duration::from_millis(config.drain_ms) } else { HAND_BACK };
@@ -84,12 +90,31 @@ pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, cont
     ended
 }
 
+/// The worker's own queue, unless the configuration wants none, and the shared one.
+async fn consume(
+    config: &Config,
+    seats: &Seats,
+    worker: &WorkerId,
+    context: &Context,
+) -> Result<(Option<Consumer>, Consumer), BrokerError> {
+    if config.affinity_ttl_ms == 0 {
+        return Ok((None, context.broker.consume(topology::INFERENCE, seats.total()).await?));
+    }
+    let own = OwnQueue::of(worker, config.affinity_ttl_ms);
+    let own = context.broker.consume_own(own, seats.total()).await?;
+    let shared = context.broker.consume(topology::INFERENCE, seats.step()).await?;
+    Ok((Some(own), shared))
+}
+
 struct Intake {
     shared: Arc<Shared>,
     jobs: JoinSet<Option<Delivery>>,
     cancels: mpsc::Receiver<Bytes>,
+    /// Of the worker's own queue.
+    own: Option<Consumer>,
+    /// Of the shared queue.
     consumer: Consumer,
-    /// Unsettled, for the broker to take back when the consumer ends; declared, and so dropped, after it.
+    /// Unsettled, for the broker to take back when the consumers end; declared, and so dropped, after them.
     handed_back: Vec<Delivery>,
 }
 
@@ -97,23 +122,43 @@ impl Intake {
     async fn take_jobs(&mut self, mut engine_end: oneshot::Receiver<EngineError>) -> Result<(), RunError> {
         let stop = self.shared.context.stop.clone();
         loop {
+            self.consumer.limit(self.shared.seats.left());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 Ok(error) = &mut engine_end => return Err(RunError::Engine(error)),
                 Some(body) = self.cancels.recv() => self.shared.cancels.broadcast(&body),
                 Some(ended) = self.jobs.join_next() => self.ended(ended),
+                Some(delivery) = next(&mut self.own) => self.begin(delivery, self.shared.seats.own()),
                 delivery = self.consumer.next() => match delivery {
-                    Some(delivery) => { self.jobs.spawn(job::run(delivery, self.shared.clone())); }
+                    Some(delivery) => self.begin(delivery, Origin::Shared),
                     None => return Err(BrokerError::Unavailable("the queue's subscription ended".into()).into()),
                 },
             }
         }
     }
 
-    /// Lets running jobs finish within `grace`, then hands them back. The consumer lives on meanwhile, or the broker
+    fn begin(&mut self, delivery: Delivery, origin: Origin) {
+        self.jobs.spawn(job::run(delivery, origin, self.shared.clone()));
+    }
+
+    /// Takes no more jobs, and leaves those that were not begun to others.
+    async fn leave(&mut self) {
+        // What does not reach the broker is delivered again anyway.
+        if let Some(own) = &mut self.own {
+            for delivery in timeout(HAND_BACK, own.stop()).await.unwrap_or_default() {
+                let _ = delivery.dead_letter().await;
+            }
+        }
+        for delivery in timeout(HAND_BACK, self.consumer.stop()).await.unwrap_or_default() {
+            let _ = delivery.requeue().await;
+        }
+    }
+
+    /// Lets running jobs finish within `grace`, then hands them back. The consumers live on meanwhile, or the broker
     /// would give the unsettled jobs to others.
     async fn drain(&mut self, grace: Duration) {
+        self.leave().await;
         tracing::info!(running = self.jobs.len(), "no new inference jobs are taken");
         if timeout(grace, self.finish()).await.is_err() {
             self.shared.hand_back.cancel();
@@ -140,5 +185,13 @@ impl Intake {
             Ok(delivery) => self.handed_back.extend(delivery),
             Err(error) => tracing::error!(%error, "a job's task failed; the broker will deliver the job again"),
         }
+    }
+}
+
+/// The next job of a queue; waits for ever when there is none.
+async fn next(consumer: &mut Option<Consumer>) -> Option<Delivery> {
+    match consumer {
+        Some(consumer) => consumer.next().await,
+        None => std::future::pending().await,
     }
 }

@@ -24,13 +24,14 @@ impl Session {
         let (mut view, config) = (kept.view.clone(), &self.env.config);
         view.lang = Some(running.lang.clone());
         view.append(question, reply, config.history_messages, config.history_bytes);
-        let state = match state::encode(&view) {
+        let served = running.served.clone().or_else(|| kept.served.clone());
+        let state = match state::encode(&view, served.as_ref()) {
             Ok(state) => state,
             Err(error) => return Some(Input::CommitFailed(Failure::new(ErrorCode::Internal, error.to_string()))),
         };
         let (env, key, turn) = (self.env.clone(), self.key().clone(), running.log.job().clone());
         let (deadline, next) = (running.deadline, Stored { version: expected.next(), state });
-        let written = Kept { view, version: Some(next.version) };
+        let written = Kept { view, served, version: Some(next.version) };
         let save = async move { save(&env, &key, expected, next, deadline).await };
         ctx.spawn(save.into_actor(self).map(move |saved, session, ctx| match saved {
             Ok(()) => {

@@ -14,7 +14,7 @@ use crate::{
     SessionView,
     env::Env,
     shard::Place,
-    state,
+    state::{self, Served},
     store::{SessionKey, StoreError, Stored, Version},
 };
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture, prelude::ActorContext};
@@ -30,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(200);
 /// The session's state in memory.
 pub(crate) struct Kept {
     pub view: SessionView,
+    /// By whom its last turn was answered.
+    pub served: Option<Served>,
     /// As in the store; `None`: it is not kept there and the session ends with its turn.
     pub version: Option<Version>,
 }
@@ -76,7 +78,7 @@ impl Session {
     fn loaded(&mut self, loaded: Result<Option<Stored>, StoreError>, ctx: &mut Context<Self>) {
         let kept = match loaded {
             Ok(Some(stored)) => state::decode(&stored.state)
-                .map(|view| Kept { view, version: Some(stored.version) })
+                .map(|(view, served)| Kept { view, served, version: Some(stored.version) })
                 .map_err(|error| unreadable(self.key(), &error)),
             Ok(None) => Err(not_found()),
             Err(error) => Err(store_failure(&error)),

@@ -1,7 +1,7 @@
 //! What a session has to say to the broker, in order: a job is published before its cancellation.
 
-use crate::{env::Env, publish::Job};
-use protocol::{ErrorCode, Failure, InferenceJob, JobId, RetrievalJob, topology};
+use crate::{affinity::Outcome, env::Env, publish::Job};
+use protocol::{ErrorCode, Failure, InferenceJob, JobId, RetrievalJob, WorkerId, topology};
 use std::collections::VecDeque;
 
 /// Messages that wait for the broker at most; one turn needs no more than a dozen.
@@ -10,7 +10,8 @@ const CAPACITY: usize = 64;
 /// One message to the broker.
 pub(super) enum Outgoing {
     Retrieve(Job<RetrievalJob>),
-    Infer(Job<InferenceJob>),
+    /// To this worker, if it takes jobs.
+    Infer(Job<InferenceJob>, Option<WorkerId>),
     Cancel(JobId),
 }
 
@@ -18,24 +19,35 @@ impl Outgoing {
     fn job(&self) -> &JobId {
         match self {
             Outgoing::Retrieve(job) => &job.id,
-            Outgoing::Infer(job) => &job.id,
+            Outgoing::Infer(job, _) => &job.id,
             Outgoing::Cancel(job) => job,
         }
     }
 
-    /// Fails with the job that was not published.
-    pub async fn send(self, env: &Env) -> Result<(), (JobId, Failure)> {
+    /// Tells whether the worker that it was for has left; fails with the job that was not published.
+    pub async fn send(self, env: &Env) -> Result<bool, (JobId, Failure)> {
         let id = self.job().clone();
         let sent = match self {
-            Outgoing::Retrieve(job) => env.publisher.job(topology::RETRIEVAL, job).await,
-            Outgoing::Infer(job) => env.publisher.job(topology::INFERENCE, job).await,
+            Outgoing::Retrieve(job) => env.publisher.job(topology::RETRIEVAL, job).await.map(|()| false),
+            Outgoing::Infer(job, worker) => infer(env, job, worker).await,
             Outgoing::Cancel(job) => {
                 env.publisher.cancel(&job).await;
-                Ok(())
+                Ok(false)
             }
         };
         sent.map_err(|failure| (id, failure))
     }
+}
+
+/// A worker that has left, or whose own queue is full, costs no more than the question.
+async fn infer(env: &Env, job: Job<InferenceJob>, worker: Option<WorkerId>) -> Result<bool, Failure> {
+    if let Some(worker) = &worker {
+        if env.publisher.job_for(worker, job.clone()).await? {
+            return Ok(false);
+        }
+        env.affinity.note(worker, Outcome::Gone, env.now());
+    }
+    env.publisher.job(topology::INFERENCE, job).await.map(|()| worker.is_some())
 }
 
 /// The messages that wait, one being sent at a time.

@@ -2,6 +2,7 @@
 
 use super::{Session, outbox::Outgoing};
 use crate::{
+    affinity::Outcome,
     publish::Job,
     turn::{Effect, Input},
 };
@@ -34,13 +35,18 @@ impl Session {
                 let traceparent = running.observed.traceparent();
                 self.push(Outgoing::Retrieve(Job { tenant, id, deadline, traceparent, body }))
             }
-            Effect::Infer { job: id, deadline, body } => {
+            Effect::Infer { job: id, deadline, body, worker } => {
                 running.observed.generation();
                 let traceparent = running.observed.traceparent();
-                self.push(Outgoing::Infer(Job { tenant, id, deadline, traceparent, body }))
+                (running.asked, running.sent_to) = (now, worker.clone());
+                self.push(Outgoing::Infer(Job { tenant, id, deadline, traceparent, body }, worker))
             }
             Effect::Cancel(job) => self.push(Outgoing::Cancel(job)),
-            Effect::Started { model } => {
+            Effect::Started { worker, model } => {
+                if let Some(asked) = running.served_by(worker.clone()) {
+                    let outcome = if asked == worker { Outcome::Hit } else { Outcome::Spill };
+                    self.env.affinity.note(&asked, outcome, now);
+                }
                 running.observed.model(&model);
                 running.log.set_model(model);
                 None
@@ -67,8 +73,10 @@ impl Session {
         ctx.spawn(sent.map(|result, session, ctx| {
             session.outbox.sent();
             let turn = session.running.as_ref().map(|running| running.log.job().clone());
-            if let (Err((job, failure)), Some(turn)) = (result, turn) {
-                session.feed(&turn, Input::PublishFailed { job, failure }, ctx);
+            match (result, turn) {
+                (Err((job, failure)), Some(turn)) => session.feed(&turn, Input::PublishFailed { job, failure }, ctx),
+                (Ok(true), Some(_)) => session.running.iter_mut().for_each(|running| running.sent_to = None),
+                _ => {}
             }
             session.flush(ctx);
             session.settle(ctx);

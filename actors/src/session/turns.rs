@@ -6,12 +6,13 @@ use crate::{
     ask::Ask,
     load::Accepted,
     replies::Inbox,
-    turn::{Answer, Input, Turn, unread},
+    state::Served,
+    turn::{Answer, Input, Spec, Turn, unread},
 };
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, StreamHandler, WrapFuture};
 use futures_util::stream::unfold;
 use protocol::{
-    ClientMessageId, ErrorCode, Failure, FinishReason, JobId, Lang, Role, Submit, Timestamp, TurnEvent, Usage,
+    ClientMessageId, ErrorCode, Failure, FinishReason, JobId, Lang, Role, Submit, Timestamp, TurnEvent, Usage, WorkerId,
 };
 use std::time::Duration;
 use tracing::Span;
@@ -53,6 +54,11 @@ pub(super) struct Running {
     pub lang: Lang,
     pub deadline: Timestamp,
     pub timer: Option<(Timestamp, SpawnHandle)>,
+    /// When the last inference job was published.
+    pub asked: Timestamp,
+    /// To which worker it was sent; `None` once that has become known to be right or wrong.
+    pub sent_to: Option<WorkerId>,
+    pub served: Option<Served>,
     ask: Ask,
     accepted: Timestamp,
     watches: [SpawnHandle; 2],
@@ -87,6 +93,14 @@ impl Running {
             turn: Some(turn),
         };
         Some((question, answer))
+    }
+}
+
+impl Running {
+    /// `worker` has begun to answer. Returns to which worker the job was sent, when that is told for the first time.
+    pub fn served_by(&mut self, worker: WorkerId) -> Option<WorkerId> {
+        self.served = Some(Served { by: worker, at: self.asked });
+        self.sent_to.take()
     }
 }
 
@@ -129,13 +143,26 @@ impl Session {
         let Some(kept) = &self.kept else { return };
         let Pending { ask, log, parent, accepted, slot, watch } = pending;
         let (job, tenant) = (log.job().clone(), &self.place.key.tenant);
-        let spec = ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted);
+        let worker = self.env.affinity.choose(kept.served.as_ref(), self.env.now(), self.env.config.affinity_ms);
+        let spec = Spec { worker, ..ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted) };
         let observed = Observed::new(&self.place.key, &spec, &parent, accepted);
         let watches = [self.watch_replies(&job, ctx), watch];
         let (lang, deadline, turn) = (spec.lang.clone(), spec.deadline, Turn::new(spec));
-        let timer = None;
-        self.running =
-            Some(Running { turn, log, observed, lang, deadline, timer, ask, accepted, watches, _slot: slot });
+        self.running = Some(Running {
+            turn,
+            log,
+            observed,
+            lang,
+            deadline,
+            timer: None,
+            asked: accepted,
+            sent_to: None,
+            served: None,
+            ask,
+            accepted,
+            watches,
+            _slot: slot,
+        });
         self.feed(&job, Input::Accepted, ctx);
     }
 

@@ -14,6 +14,9 @@ pub(super) struct Generation {
     delivery: Option<u64>,
     next: u64,
     has_shown: bool,
+    /// It went to one worker's own queue first. Some versions of RabbitMQ do not count a crash of that worker as a failed
+    /// delivery, so that the next one has the same attempt.
+    may_move: bool,
 }
 
 /// What is in a batch of frames.
@@ -25,8 +28,8 @@ pub(super) enum Taken {
 }
 
 impl Generation {
-    pub fn new(job: JobId, tokens_before: u32) -> Self {
-        Self { job, tokens_before, last_token: None, attempt: 0, delivery: None, next: 0, has_shown: false }
+    pub fn new(job: JobId, tokens_before: u32, may_move: bool) -> Self {
+        Self { job, tokens_before, last_token: None, attempt: 0, delivery: None, next: 0, has_shown: false, may_move }
     }
 
     /// Takes a batch; frames of other jobs, of older attempts, of a copy of the job and those already seen are dropped.
@@ -41,6 +44,9 @@ impl Generation {
             (self.attempt, self.delivery, self.next) = (reply.attempt, None, 0);
         }
         if !self.follows(&reply) {
+            if self.may_move && reply.seq == 0 {
+                return Taken::Torn;
+            }
             return Taken::Events(Vec::new());
         }
         if reply.seq > self.next {

@@ -3,7 +3,7 @@
 use crate::prompt::Prompt;
 use protocol::{
     Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Reply, RetrievalJob, Sampling, Timestamp, TurnEvent,
-    Usage,
+    Usage, WorkerId,
 };
 
 /// What a turn is about; does not change while it runs.
@@ -27,6 +27,8 @@ pub struct Spec {
     pub stall_ms: u64,
     /// The tenant's share of the GPU workers in relation to others'.
     pub weight: u32,
+    /// The worker that has the conversation in its cache.
+    pub worker: Option<WorkerId>,
 }
 
 /// What to retrieve.
@@ -94,11 +96,15 @@ pub enum Effect {
         deadline: Timestamp,
         /// The work.
         body: InferenceJob,
+        /// Who should do it, if it can soon.
+        worker: Option<WorkerId>,
     },
     /// Tell workers that nobody awaits this job.
     Cancel(JobId),
     /// Generation has begun.
     Started {
+        /// Who does it.
+        worker: WorkerId,
         /// The engine's name of the model.
         model: String,
     },

@@ -168,16 +168,18 @@ impl Turn {
             priority: if again { Priority::Retry } else { Priority::Interactive },
             weight: self.spec.weight,
         };
-        todo.push(Effect::Infer { job: job.clone(), deadline: self.spec.deadline, body });
-        self.phase = Phase::Generating(Generation::new(job, self.tokens));
+        // Whatever broke the answer off may have happened to that worker.
+        let worker = self.spec.worker.clone().filter(|_| !again);
+        self.phase = Phase::Generating(Generation::new(job.clone(), self.tokens, worker.is_some()));
+        todo.push(Effect::Infer { job, deadline: self.spec.deadline, body, worker });
     }
 
     fn frames(&mut self, events: Vec<Event>, now: Timestamp, todo: &mut Vec<Effect>) {
         for event in events {
             match event {
-                Event::Started { model, prompt_tokens, .. } => {
+                Event::Started { worker, model, prompt_tokens } => {
                     self.prompt_tokens.get_or_insert(prompt_tokens);
-                    todo.push(Effect::Started { model });
+                    todo.push(Effect::Started { worker, model });
                 }
                 Event::Token { text, tokens } => self.token(text, tokens, now, todo),
                 Event::Finished { reason, usage } => return self.finished(reason, usage, todo),

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod affinity;
 mod bounds;
 mod cut;
 mod hiccups;

@@ -9,7 +9,10 @@ use protocol::{
 use runtime::{Broker, Context, Health, Message, broker, clock};
 use serde::Serialize;
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio_util::sync::CancellationToken;
@@ -57,6 +60,24 @@ impl FakeWorker {
             }
         });
         worker
+    }
+
+    /// Takes jobs from its own queue, too; they are counted. The first token makes it leave, the second tells that it has.
+    pub async fn own(self: &Arc<Self>) -> (Arc<AtomicUsize>, [CancellationToken; 2]) {
+        let (count, stop, left) = (Arc::<AtomicUsize>::default(), CancellationToken::new(), CancellationToken::new());
+        let queue = topology::OwnQueue::of(&WorkerId::parse("fake").unwrap(), 60_000);
+        let mut own = self.broker.consume_own(queue, 8).await.unwrap();
+        let (it, taken, stopped, gone) = (self.clone(), count.clone(), stop.clone(), left.clone());
+        tokio::spawn(async move {
+            while let Some(Some(job)) = stopped.run_until_cancelled(own.next()).await {
+                taken.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(it.clone().infer(job));
+            }
+            assert!(own.stop().await.is_empty());
+            gone.cancel();
+            std::future::pending::<()>().await;
+        });
+        (count, [stop, left])
     }
 
     async fn reply(&self, to: &str, reply: &Reply) {

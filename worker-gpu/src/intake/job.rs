@@ -4,6 +4,7 @@ use super::{
     Shared,
     cancels::Tokens,
     replies::{Replies, Unread},
+    seats::Origin,
     stages::Stages,
 };
 use crate::{
@@ -22,14 +23,16 @@ enum Settlement {
     Ack,
     /// Another worker should try, once this one has left the queue.
     HandBack,
+    /// It waited here long enough; any worker should begin it.
+    SendOn,
     /// It was tried too often.
     DeadLetter,
 }
 
 /// Answers one delivery and settles it, or gives it back unsettled: the queue would deliver it to this worker again.
-pub(super) async fn run(delivery: Delivery, shared: Arc<Shared>) -> Option<Delivery> {
+pub(super) async fn run(delivery: Delivery, origin: Origin, shared: Arc<Shared>) -> Option<Delivery> {
     let settlement = match parse(&delivery.body) {
-        Ok(envelope) => attempt(envelope, delivery.attempt, &shared).await,
+        Ok(envelope) => attempt(envelope, delivery.attempt, &origin, &shared).await,
         Err(why) => {
             tracing::warn!(
                 why,
@@ -42,7 +45,8 @@ pub(super) async fn run(delivery: Delivery, shared: Arc<Shared>) -> Option<Deliv
     let settled = match settlement {
         Settlement::HandBack => return Some(delivery),
         Settlement::Ack => delivery.ack().await,
-        Settlement::DeadLetter => delivery.dead_letter().await,
+        // From a worker's own queue that is the way to the shared one.
+        Settlement::SendOn | Settlement::DeadLetter => delivery.dead_letter().await,
     };
     if let Err(error) = settled {
         tracing::warn!(%error, ?settlement, "a delivery could not be settled; the broker will deliver it again");
@@ -62,7 +66,7 @@ fn parse(body: &[u8]) -> Result<Envelope<InferenceJob>, String> {
     }
 }
 
-async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, shared: &Shared) -> Settlement {
+async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, origin: &Origin, shared: &Shared) -> Settlement {
     let ticket = shared.cancels.enter(envelope.job.clone());
     let tokens = ticket.tokens.clone();
     tokio::select! {
@@ -70,18 +74,28 @@ async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, shared: &Shared
         () = shared.hand_back.cancelled() => Settlement::HandBack,
         // The later delivery answers. Requeued, a copy of the job would come back and end that one in turn.
         () = tokens.superseded.cancelled() => Settlement::Ack,
-        settlement = answer(envelope, attempt, &tokens, shared) => settlement,
+        settlement = answer(envelope, attempt, (origin, &tokens), shared) => settlement,
     }
 }
 
-async fn answer(envelope: Envelope<InferenceJob>, attempt: u32, tokens: &Tokens, shared: &Shared) -> Settlement {
+async fn answer(
+    envelope: Envelope<InferenceJob>,
+    attempt: u32,
+    (origin, tokens): (&Origin, &Tokens),
+    shared: &Shared,
+) -> Settlement {
     let context = &shared.context;
     let delivery = context.random.seed();
     let replies = Replies::new(context.broker.clone(), context.clock.clone(), &envelope, attempt, delivery);
-    if tokens.cancelled.is_cancelled() {
-        let nothing = Event::Finished { reason: FinishReason::Cancelled, usage: Usage::default() };
-        return acked(replies.finish(nothing).await);
-    }
+    let seat = tokio::select! {
+        biased;
+        () = tokens.cancelled.cancelled() => {
+            let nothing = Event::Finished { reason: FinishReason::Cancelled, usage: Usage::default() };
+            return acked(replies.finish(nothing).await);
+        }
+        seat = shared.seats.take(origin, envelope.published, context) => seat,
+    };
+    let Some(_seat) = seat else { return Settlement::SendOn };
     let Envelope { tenant, deadline, published, traceparent, mut body, .. } = envelope;
     if deadline <= context.clock.now() {
         return acked(replies.finish(Event::Failed(too_late())).await);

@@ -27,6 +27,7 @@ fn turn() -> Turn {
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
         weight: 1,
+        worker: None,
     })
 }
 
@@ -77,7 +78,12 @@ fn failed_with(effects: &[Effect]) -> Option<ErrorCode> {
 
 /// A turn that generates: retrieval answered, the first job is out.
 fn generating() -> Turn {
+    generating_at(None)
+}
+
+fn generating_at(worker: Option<WorkerId>) -> Turn {
     let mut turn = turn();
+    turn.spec.worker = worker;
     turn.on(Input::Accepted, NOW);
     let effects = turn.on(reply("job_1.r0", 0, 0, vec![found()]), NOW);
     assert_eq!(inferred(&effects)[0].0, "job_1.g0");
@@ -106,6 +112,17 @@ fn a_whole_turn_is_retrieved_then_tokens_then_finished_after_its_commit() {
     assert_eq!(*usage, Usage { prompt_tokens: 50, completion_tokens: 4 });
     assert_eq!(citations[0].document.as_str(), "faq");
     assert!(turn.is_done());
+}
+
+#[test]
+fn an_answer_that_began_anew_elsewhere_without_a_new_attempt_is_continued_by_a_new_job() {
+    let mut turn = generating_at(Some(WorkerId::parse("w").unwrap()));
+    turn.on(delivered("job_1.g0", 0, 8, 0, vec![started(), token("Press ")]), NOW);
+    assert!(turn.on(delivered("job_1.g0", 0, 9, 2, vec![token("me")]), NOW).is_empty());
+    let effects = turn.on(delivered("job_1.g0", 0, 9, 0, vec![started(), token("Press")]), NOW);
+    assert_eq!((inferred(&effects)[0].0, inferred(&effects)[0].1.prefix.as_str()), ("job_1.g1", "Press "));
+    let to = |effect: &Effect| matches!(effect, Effect::Infer { worker: None, .. });
+    assert!(effects.iter().any(to), "any worker may go on: {effects:?}");
 }
 
 #[test]

@@ -26,6 +26,7 @@ fn spec(knowledge: bool) -> Spec {
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
         weight: 1,
+        worker: None,
     }
 }
 
