@@ -37,6 +37,8 @@ pub(crate) enum AddError {
 pub(crate) struct Driver {
     commands: mpsc::Sender<Command>,
     next_id: Arc<AtomicU64>,
+    /// The engine's steps so far.
+    steps: Arc<AtomicU64>,
     /// A sequence's outputs that may wait for its reader: more than an answer can have.
     backlog: usize,
 }
@@ -48,6 +50,9 @@ pub(crate) struct Sequence {
     pub admitted: Admitted,
     outputs: mpsc::Receiver<Output>,
     commands: mpsc::Sender<Command>,
+    steps: Arc<AtomicU64>,
+    /// Steps at its beginning.
+    begun: u64,
     ended: bool,
 }
 
@@ -56,8 +61,10 @@ pub(crate) fn start(engine: Box<dyn Engine>) -> std::io::Result<(Driver, oneshot
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (ended, end) = oneshot::channel();
     let backlog = engine.context_tokens() + 8;
+    let steps = Arc::<AtomicU64>::default();
+    let counted = steps.clone();
     std::thread::Builder::new().name("engine".into()).spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| drive(engine, inbox)));
+        let result = catch_unwind(AssertUnwindSafe(|| drive(engine, inbox, &counted)));
         let error = match result {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
@@ -65,7 +72,7 @@ pub(crate) fn start(engine: Box<dyn Engine>) -> std::io::Result<(Driver, oneshot
         };
         let _ = ended.send(error);
     })?;
-    Ok((Driver { commands, next_id: Arc::default(), backlog }, end))
+    Ok((Driver { commands, next_id: Arc::default(), steps, backlog }, end))
 }
 
 impl Driver {
@@ -79,7 +86,9 @@ impl Driver {
         let command = Command::Add { request, outputs, answer };
         self.commands.send(command).await.map_err(|_| AddError::Stopped)?;
         let admitted = answered.await.map_err(|_| AddError::Stopped)?.map_err(AddError::Refused)?;
-        Ok(Sequence { id, admitted, outputs: reader, commands: self.commands.clone(), ended: false })
+        let (commands, steps) = (self.commands.clone(), self.steps.clone());
+        let begun = steps.load(Ordering::Relaxed);
+        Ok(Sequence { id, admitted, outputs: reader, commands, steps, begun, ended: false })
     }
 }
 
@@ -89,6 +98,11 @@ impl Sequence {
         let output = self.outputs.recv().await;
         self.ended = output.as_ref().is_none_or(Output::is_last);
         output
+    }
+
+    /// Steps that the engine has ended since the sequence came.
+    pub fn steps(&self) -> u64 {
+        self.steps.load(Ordering::Relaxed) - self.begun
     }
 }
 
@@ -103,10 +117,15 @@ impl Drop for Sequence {
 
 type Readers = HashMap<SequenceId, mpsc::Sender<Output>>;
 
-fn drive(mut engine: Box<dyn Engine>, mut inbox: mpsc::Receiver<Command>) -> Result<(), EngineError> {
+fn drive(
+    mut engine: Box<dyn Engine>,
+    mut inbox: mpsc::Receiver<Command>,
+    steps: &AtomicU64,
+) -> Result<(), EngineError> {
     let mut readers = Readers::new();
     while take_commands(&mut *engine, &mut inbox, &mut readers) {
         let outputs = engine.step()?;
+        steps.fetch_add(1, Ordering::Relaxed);
         outputs.into_iter().for_each(|output| emit(&mut *engine, &mut readers, output));
         report(engine.stats());
     }

@@ -65,7 +65,9 @@ struct Shared {
 ///
 /// An engine that fails ends the worker: its jobs go back to the queue for another one, and the caller should exit.
 pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, context: Context) -> Result<(), RunError> {
-    let seats = Seats::new(engine.capacity(), Duration::from_millis(config.affinity_ttl_ms.into()));
+    let ttl = config.affinity_ttl_ms;
+    let patience = (ttl > 0).then(|| Duration::from_millis(ttl.into()));
+    let seats = Seats::new(engine.capacity(), patience);
     let cancels = context.broker.subscribe(topology::CANCEL).await?;
     let (own, consumer) = consume(&config, &seats, &worker, &context).await?;
     let model = engine.model().to_string();

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod affinity;
 mod bad_days;
 mod chat_page;
 mod client;

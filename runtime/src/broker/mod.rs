@@ -107,8 +107,8 @@ pub trait Broker: Send + Sync + 'static {
 pub trait Control: Send + Sync + 'static {
     /// See [`Consumer::limit`].
     fn limit(&self, most: u16);
-    /// Returns once no more jobs come, after a limit of 0.
-    async fn stopped(&self);
+    /// Returns once no more jobs come; see [`Consumer::stop`].
+    async fn stop(&self);
 }
 
 /// Jobs of one queue; dropping it hands its unsettled deliveries back to the queue.
@@ -133,9 +133,8 @@ impl Consumer {
     /// Takes no more jobs and returns those that had come and were not looked at; what is out may still be settled. A
     /// worker's own queue takes no new jobs from then on either: it is [`BrokerError::Unroutable`].
     pub async fn stop(&mut self) -> Vec<Delivery> {
-        self.control.limit(0);
         let mut rest = Vec::new();
-        let mut stopped = self.control.stopped();
+        let mut stopped = self.control.stop();
         loop {
             tokio::select! {
                 biased;

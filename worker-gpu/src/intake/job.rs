@@ -16,6 +16,9 @@ use runtime::Delivery;
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+/// An engine's step may have begun before a sequence came; the one after it starts the sequence if there is room.
+const STARTING_STEPS: u64 = 2;
+
 /// How a delivery is settled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Settlement {
@@ -23,7 +26,7 @@ enum Settlement {
     Ack,
     /// Another worker should try, once this one has left the queue.
     HandBack,
-    /// It waited here long enough; any worker should begin it.
+    /// It waited here long enough; others should begin it.
     SendOn,
     /// It was tried too often.
     DeadLetter,
@@ -42,11 +45,14 @@ pub(super) async fn run(delivery: Delivery, origin: Origin, shared: Arc<Shared>)
             Settlement::DeadLetter
         }
     };
+    let is_own = matches!(origin, Origin::Own(_));
     let settled = match settlement {
         Settlement::HandBack => return Some(delivery),
         Settlement::Ack => delivery.ack().await,
-        // From a worker's own queue that is the way to the shared one.
-        Settlement::SendOn | Settlement::DeadLetter => delivery.dead_letter().await,
+        // From the worker's own queue that is the way to the shared one.
+        Settlement::SendOn if is_own => delivery.dead_letter().await,
+        Settlement::SendOn => delivery.requeue().await,
+        Settlement::DeadLetter => delivery.dead_letter().await,
     };
     if let Err(error) = settled {
         tracing::warn!(%error, ?settlement, "a delivery could not be settled; the broker will deliver it again");
@@ -67,6 +73,7 @@ fn parse(body: &[u8]) -> Result<Envelope<InferenceJob>, String> {
 }
 
 async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, origin: &Origin, shared: &Shared) -> Settlement {
+    let start_by = shared.seats.start_by(origin, attempt, envelope.published, shared.context.clock.now());
     let ticket = shared.cancels.enter(envelope.job.clone());
     let tokens = ticket.tokens.clone();
     tokio::select! {
@@ -74,14 +81,14 @@ async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, origin: &Origin
         () = shared.hand_back.cancelled() => Settlement::HandBack,
         // The later delivery answers. Requeued, a copy of the job would come back and end that one in turn.
         () = tokens.superseded.cancelled() => Settlement::Ack,
-        settlement = answer(envelope, attempt, (origin, &tokens), shared) => settlement,
+        settlement = answer(envelope, attempt, (start_by, &tokens), shared) => settlement,
     }
 }
 
 async fn answer(
     envelope: Envelope<InferenceJob>,
     attempt: u32,
-    (origin, tokens): (&Origin, &Tokens),
+    (start_by, tokens): (Option<Instant>, &Tokens),
     shared: &Shared,
 ) -> Settlement {
     let context = &shared.context;
@@ -93,7 +100,7 @@ async fn answer(
             let nothing = Event::Finished { reason: FinishReason::Cancelled, usage: Usage::default() };
             return acked(replies.finish(nothing).await);
         }
-        seat = shared.seats.take(origin, envelope.published, context) => seat,
+        seat = shared.seats.take(start_by, shared) => seat,
     };
     let Some(_seat) = seat else { return Settlement::SendOn };
     let Envelope { tenant, deadline, published, traceparent, mut body, .. } = envelope;
@@ -107,6 +114,7 @@ async fn answer(
     match shared.driver.add(tenant, body).await {
         Ok(sequence) => {
             let stream = Stream::new(shared, sequence, replies, stages, (published, deadline), attempt);
+            let stream = Stream { start_by, ..stream };
             stream.run(tokens).await
         }
         Err(AddError::Refused(failure)) => acked(replies.finish(Event::Failed(failure)).await),
@@ -127,6 +135,8 @@ struct Stream<'a> {
     /// Tokens that have shown no text yet.
     silent: u32,
     flushed: Option<Instant>,
+    /// When it must have started.
+    start_by: Option<Instant>,
 }
 
 /// What a stream waits for.
@@ -146,7 +156,8 @@ impl<'a> Stream<'a> {
         attempt: u32,
     ) -> Self {
         let usage = Usage { prompt_tokens: sequence.admitted.prompt_tokens, completion_tokens: 0 };
-        Self { shared, sequence, replies, stages, published, deadline, attempt, usage, silent: 0, flushed: None }
+        let (silent, flushed, start_by) = (0, None, None);
+        Self { shared, sequence, replies, stages, published, deadline, attempt, usage, silent, flushed, start_by }
     }
 
     async fn run(mut self, tokens: &Tokens) -> Settlement {
@@ -175,10 +186,18 @@ impl<'a> Stream<'a> {
             if self.deadline <= self.shared.context.clock.now() {
                 return self.fail(too_late()).await;
             }
+            if self.waits_in_vain() {
+                return Settlement::SendOn;
+            }
             if (is_tick || self.is_due()) && self.flush().await.is_err() {
                 return Settlement::Ack;
             }
         }
+    }
+
+    /// Whether others should begin it. A step may take long, so one that the next step starts is given the time.
+    fn waits_in_vain(&self) -> bool {
+        self.start_by.is_some_and(|at| at <= Instant::now()) && self.sequence.steps() > STARTING_STEPS
     }
 
     /// What comes before the first text, and that text, goes out at once; the rest is gathered.
@@ -194,6 +213,7 @@ impl<'a> Stream<'a> {
     }
 
     fn started(&mut self) {
+        self.start_by = None;
         let prompt_tokens = self.usage.prompt_tokens;
         self.stages.prefill(prompt_tokens, self.published, self.shared.context.clock.now());
         let (worker, model) = (self.shared.worker.clone(), self.shared.model.clone());

@@ -24,6 +24,7 @@ pub struct Desk {
 }
 
 pub struct Worker {
+    pub id: WorkerId,
     pub stop: CancellationToken,
     pub running: JoinHandle<Result<(), RunError>>,
 }
@@ -55,8 +56,8 @@ impl Desk {
         let stop = CancellationToken::new();
         let context = Context { stop: stop.clone(), ..self.context.clone() };
         let worker = WorkerId::from_uuid(context.random.uuid());
-        let running = tokio::spawn(worker_gpu::run(config, engine, worker, context));
-        Worker { stop, running }
+        let running = tokio::spawn(worker_gpu::run(config, engine, worker.clone(), context));
+        Worker { id: worker, stop, running }
     }
 
     pub fn envelope(&self, job: &str, text: &str) -> Envelope<InferenceJob> {
@@ -72,7 +73,7 @@ impl Desk {
             body: InferenceJob {
                 messages: vec![ChatMessage::new(Role::User, text)],
                 prefix: String::new(),
-                sampling: greedy(64),
+                sampling: greedy(if text.len() > 1000 { 10_000 } else { 64 }),
                 priority: Priority::Interactive,
                 weight: 1,
             },
@@ -86,6 +87,19 @@ impl Desk {
     pub async fn publish_bytes(&self, body: Bytes) {
         let message = Message { body, ttl: None };
         self.broker().publish(topology::INFERENCE.name, message).await.unwrap();
+    }
+
+    /// Publishes to the worker's own queue, once that is there.
+    pub async fn submit_to(&self, worker: &Worker, job: &str, text: &str) {
+        let body: Bytes = serde_json::to_vec(&self.envelope(job, text)).unwrap().into();
+        let queue = topology::own(&worker.id);
+        for _ in 0..1000 {
+            if self.broker().publish(&queue, Message { body: body.clone(), ttl: None }).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("no queue {queue}");
     }
 
     pub async fn submit(&self, job: &str, text: &str) {
@@ -149,6 +163,15 @@ impl Answer {
 
     pub fn last(&self) -> &Event {
         self.events().last().unwrap()
+    }
+
+    /// Who answered.
+    pub fn worker(&self) -> &WorkerId {
+        let started = self.events().into_iter().find_map(|event| match event {
+            Event::Started { worker, .. } => Some(worker),
+            _ => None,
+        });
+        started.expect("it was started")
     }
 
     pub fn text(&self) -> String {

@@ -1,6 +1,7 @@
 //! The worker seen from outside: jobs in, frames out.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod affinity;
 mod desk;
 mod fake_server;
 mod intake;

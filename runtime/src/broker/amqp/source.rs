@@ -32,10 +32,19 @@ pub(super) enum Kind {
     /// Its sink begins to consume, once it knows how many at a time.
     Work {
         jobs: Jobs,
-        limit: watch::Receiver<u16>,
+        wanted: watch::Receiver<Wish>,
     },
     Replies(String),
     Broadcasts(String),
+}
+
+/// How many jobs are wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// So many unsettled at a time.
+    AtMost(u16),
+    /// None any more.
+    Stop,
 }
 
 /// Which jobs.
@@ -160,8 +169,8 @@ impl Source {
         let channel = live.channel().await?;
         let listening = BasicConsumeOptions { no_ack: true, exclusive: true, ..Default::default() };
         let (queue, options) = match &self.kind {
-            Kind::Work { jobs, limit } => {
-                let is_stopped = *limit.borrow() == 0;
+            Kind::Work { jobs, wanted } => {
+                let is_stopped = *wanted.borrow() == Wish::Stop;
                 jobs.declare(&channel, is_stopped).await?;
                 return Ok(Open::new(live, channel, name(jobs.name())?, BasicConsumeOptions::default()));
             }

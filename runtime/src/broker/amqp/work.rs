@@ -3,7 +3,7 @@
 use super::{
     flow::{Flow, Held},
     link::Link,
-    source::{Jobs, Kind, Open, Sink, Source},
+    source::{Jobs, Kind, Open, Sink, Source, Wish},
 };
 use crate::{
     BrokerError, Consumer, Delivery,
@@ -31,30 +31,33 @@ const DEAD_LETTER: &str = "dead_letter";
 pub(super) async fn consume(link: &Link, queue: Jobs, prefetch: u16) -> Result<Consumer, BrokerError> {
     let (sender, receiver) = mpsc::channel(1);
     let step = prefetch.max(1);
-    let (limit, wanted) = watch::channel(step);
-    let (applied, in_force) = watch::channel(step);
+    let (wish, wanted) = watch::channel(Wish::AtMost(step));
+    let (done, stopped) = watch::channel(false);
     let name = queue.name().into();
-    let kind = Kind::Work { jobs: queue.clone(), limit: wanted.clone() };
-    let taker = Taker { sender, queue, name, step, wanted, applied, tasks: link.tasks.clone() };
+    let kind = Kind::Work { jobs: queue.clone(), wanted: wanted.clone() };
+    let taker = Taker { sender, queue, name, step, wanted, done, tasks: link.tasks.clone() };
     Source { link: link.clone(), kind }.start(taker).await?;
-    Ok(Consumer::new(receiver, Limit { limit, in_force }))
+    Ok(Consumer::new(receiver, Wishes { wish, stopped }))
 }
 
 /// What its user asks of a consumer, and what the broker knows of it.
-struct Limit {
-    limit: watch::Sender<u16>,
-    in_force: watch::Receiver<u16>,
+struct Wishes {
+    wish: watch::Sender<Wish>,
+    /// Whether the broker knows of a stop.
+    stopped: watch::Receiver<bool>,
 }
 
 #[async_trait]
-impl Control for Limit {
+impl Control for Wishes {
     fn limit(&self, most: u16) {
-        self.limit.send_if_modified(|limit| std::mem::replace(limit, most) != most);
+        let wish = Wish::AtMost(most);
+        self.wish.send_if_modified(|last| *last != Wish::Stop && std::mem::replace(last, wish) != wish);
     }
 
-    async fn stopped(&self) {
+    async fn stop(&self) {
+        self.wish.send_replace(Wish::Stop);
         // An error means that nothing is taken any more.
-        let _ = self.in_force.clone().wait_for(|limit| *limit == 0).await;
+        let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
     }
 }
 
@@ -63,8 +66,8 @@ struct Taker {
     queue: Jobs,
     name: Arc<str>,
     step: u16,
-    wanted: watch::Receiver<u16>,
-    applied: watch::Sender<u16>,
+    wanted: watch::Receiver<Wish>,
+    done: watch::Sender<bool>,
     tasks: Handle,
 }
 
@@ -84,8 +87,16 @@ impl Taker {
     async fn take_all(&self, open: &mut Open) -> Result<(), BrokerError> {
         let (flow, mut wanted) = (Flow::default(), self.wanted.clone());
         loop {
-            let limit = *wanted.borrow_and_update();
-            self.adjust(open, &flow, limit).await?;
+            let wish = *wanted.borrow_and_update();
+            match wish {
+                Wish::AtMost(limit) => self.grow(open, &flow, limit).await?,
+                Wish::Stop if *self.done.borrow() => {}
+                Wish::Stop => {
+                    self.queue.hide(&open.channel).await?;
+                    self.cancel(open, &flow).await?;
+                    self.done.send_replace(true);
+                }
+            }
             tokio::select! {
                 biased;
                 Ok(()) = wanted.changed() => {}
@@ -98,22 +109,15 @@ impl Taker {
         }
     }
 
-    /// Lets more jobs come, up to `limit`; at 0 none.
-    async fn adjust(&self, open: &mut Open, flow: &Flow, limit: u16) -> Result<(), BrokerError> {
-        let is_new = limit != *self.applied.borrow();
-        if limit == 0 && is_new {
-            self.queue.hide(&open.channel).await?;
-            self.cancel(open, flow).await?;
-        } else if flow.wants_more(limit) {
-            let standstill = flow.standstill().await;
-            if flow.wants_more(limit) {
-                self.cancel(open, flow).await?;
-                open.prefetch(flow.renew(limit, self.step)).await?;
-            }
-            drop(standstill);
+    /// Lets more jobs come if fewer than `limit` are out.
+    async fn grow(&self, open: &mut Open, flow: &Flow, limit: u16) -> Result<(), BrokerError> {
+        if !flow.wants_more(limit) {
+            return Ok(());
         }
-        if is_new {
-            self.applied.send_replace(limit);
+        let _standstill = flow.standstill().await;
+        if flow.wants_more(limit) {
+            self.cancel(open, flow).await?;
+            open.prefetch(flow.renew(limit, self.step)).await?;
         }
         Ok(())
     }
@@ -189,7 +193,7 @@ struct AmqpSettle {
     /// `None` once it is being settled.
     held: Option<Held>,
     /// Fails when the consumer is gone.
-    consumer: watch::Receiver<u16>,
+    consumer: watch::Receiver<Wish>,
 }
 
 impl AmqpSettle {

@@ -112,13 +112,16 @@ impl Queue {
         }
     }
 
-    /// A taker may hold at most `most` from now on; at 0 a worker's own queue is not found any more.
     pub fn limit_taker(&mut self, id: u64, most: u16) {
         if let Some(taker) = self.takers.iter_mut().find(|taker| taker.id == id) {
             taker.prefetch = usize::from(most);
         }
+    }
+
+    /// Lets publishers find a worker's own queue no more.
+    pub fn hide(&mut self) {
         if let Some(own) = &mut self.own {
-            own.is_bound = most > 0;
+            own.is_bound = false;
         }
     }
 

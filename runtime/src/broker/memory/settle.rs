@@ -60,11 +60,15 @@ pub(super) struct Subscription {
 impl Control for Subscription {
     fn limit(&self, most: u16) {
         if let Some(shared) = self.shared.upgrade() {
-            lock(&shared).limit(&self.queue, self.id, most);
+            lock(&shared).limit(&self.queue, self.id, most, false);
         }
     }
 
-    async fn stopped(&self) {}
+    async fn stop(&self) {
+        if let Some(shared) = self.shared.upgrade() {
+            lock(&shared).limit(&self.queue, self.id, 0, true);
+        }
+    }
 }
 
 impl Drop for Subscription {

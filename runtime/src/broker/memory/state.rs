@@ -103,9 +103,13 @@ impl State {
         (id, receiver)
     }
 
-    pub fn limit(&mut self, queue: &str, taker: u64, most: u16) {
+    /// A taker may hold at most `most` from now on; one that stops lets publishers find a worker's own queue no more.
+    pub fn limit(&mut self, queue: &str, taker: u64, most: u16, stops: bool) {
         if let Some(work) = self.queues.get_mut(queue) {
             work.limit_taker(taker, most);
+            if stops {
+                work.hide();
+            }
         }
         self.expire();
         self.dispatch(queue);
