@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const TTL: Duration = Duration::from_millis(500);
 const SLOW: &[&str] = &[
     "--set",
-    "inference.engine=echo:?delay_ms=20",
+    "inference.engine=echo:?delay_ms=10",
     "--set",
     "retrieval.embedder=hashing:",
     "--set",
@@ -66,7 +66,7 @@ async fn sessions_go_back_to_their_worker_and_leave_it_when_it_is_busy_or_dead()
 
     first.process.kill();
     let (text, last) = long.finish(String::new()).await;
-    assert_eq!(last.data["text"].as_str().unwrap().split_whitespace().count(), text.split_whitespace().count() + 2);
+    assert!(last.data["text"].as_str().unwrap().ends_with(&text), "what it had begun goes on elsewhere");
     let _third = cluster.role("worker-gpu", &[]).await;
     drop(second);
     let begin = Instant::now();
@@ -79,14 +79,15 @@ async fn sessions_go_back_to_their_worker_and_leave_it_when_it_is_busy_or_dead()
 async fn a_worker_that_leaves_in_good_order_costs_nothing() {
     let cluster = Cluster::start(SLOW);
     let (_retrieval, gateway) = (cluster.role("worker-retrieval", &[]).await, cluster.role("gateway", &[]).await);
-    let mut first = cluster.role("worker-gpu", &[]).await;
+    let patient = ["--set", "inference.affinity_ttl_ms=10000"];
+    let mut first = cluster.role("worker-gpu", &patient).await;
     let customer = Customer::new(&gateway.url);
     let session = customer.create().await;
     customer.ask(&session, "one").await;
-    let second = cluster.role("worker-gpu", &[]).await;
+    let second = cluster.role("worker-gpu", &patient).await;
     first.process.stop(Duration::from_secs(10));
     let begin = Instant::now();
     customer.ask(&session, "two").await;
-    assert!(begin.elapsed() < TTL, "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(9), "{:?}", begin.elapsed());
     assert_eq!((affinity(&gateway, "gone").await, answered(&second).await), (1.0, [0.0, 1.0]));
 }
