@@ -7,7 +7,7 @@ export FRONTDESK_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frontdesk
 export PATH := $(FRONTDESK_CACHE)/tools/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test audit models fmt
+.PHONY: help run test audit models cuda fmt
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ audit: ## check dependencies for security advisories (needs network)
 
 models: ## fetch the default models only
 	@deploy/models/fetch.py
+
+cuda: ## build for NVIDIA GPUs; installs the compiler, needs no GPU
+	@deploy/install/cuda.sh
 
 fmt: ## format the code
 	cargo fmt --all

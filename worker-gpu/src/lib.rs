@@ -8,6 +8,9 @@
 
 mod candle;
 mod config;
+#[cfg(any(feature = "cuda", test))]
+#[expect(dead_code, reason = "no engine opens it yet")]
+mod cuda;
 mod driver;
 mod echo;
 mod engine;

@@ -1,0 +1,2 @@
+// The kernels, compiled for the emulated device.
+#include "../kernels.cu"
