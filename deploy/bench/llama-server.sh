@@ -3,6 +3,7 @@
 # Builds it once from the sources that PyPI's llama-cpp-python carries, then serves a GGUF file on the loopback.
 #
 #   deploy/bench/llama-server.sh [GGUF] [FLAG OF LLAMA-SERVER]…
+#   deploy/bench/llama-server.sh --build      only builds it
 #
 # PORT (8090), THREADS (2), SEQUENCES (16) and CONTEXT (1024 tokens for each of them) come from the environment.
 set -euo pipefail
@@ -17,8 +18,8 @@ sources() {
   # pip calls the package's build backend for its metadata; that needs cmake and compiles nothing.
   quietly "$1/venv/bin/pip" download --quiet --disable-pip-version-check --no-deps --no-cache-dir \
     --no-binary llama-cpp-python --dest "$1" "llama-cpp-python==$VERSION"
-  tar -xzf "$1"/llama_cpp_python-*.tar.gz -C "$1"
-  echo "$1"/llama_cpp_python-*/vendor/llama.cpp
+  tar -xzf "$1"/llama_cpp_python-*.tar.gz -C "$1" &&
+    echo "$1"/llama_cpp_python-*/vendor/llama.cpp
 }
 
 build() {
@@ -29,7 +30,7 @@ build() {
   trap "rm -rf '$scratch'" EXIT
   say "Building llama-server of llama-cpp-python $VERSION into $cache/tools (some minutes)"
   quietly python3 -m venv "$scratch/venv"
-  quietly "$scratch/venv/bin/pip" install --quiet --disable-pip-version-check cmake ninja
+  quietly "$scratch/venv/bin/pip" install --quiet --disable-pip-version-check cmake==4.4.4 ninja==1.13.2
   from=$(sources "$scratch")
   PATH=$scratch/venv/bin:$PATH
   quietly cmake -S "$from" -B "$scratch/build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON \
@@ -54,4 +55,4 @@ want g++ has g++
 want python3-venv python3 -c 'import ensurepip, venv'
 install_missing
 [[ -x $tool ]] || (build)
-serve "$@"
+[[ ${1:-} == --build ]] || serve "$@"

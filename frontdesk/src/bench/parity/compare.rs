@@ -51,36 +51,25 @@ impl PeerAnswer {
     }
 }
 
-/// The first difference of the texts, at the peer's token where it falls; `None`: they are the same.
+/// The first difference in tokens, also of the same text; `None`: there is none.
 pub fn compare(ours: &Sequence, peer: &PeerAnswer) -> Option<Difference> {
-    let text = ours.text();
-    let mut rest = text.as_str();
+    // Both sides keep the bytes of a character together, so tokens without a text of their own have no say.
+    let mut pieces = ours.pieces.iter().map(|piece| piece.text.as_str()).filter(|text| !text.is_empty());
     for (at, chosen) in peer.tokens.iter().enumerate() {
-        match rest.strip_prefix(chosen.token.as_str()) {
-            Some(after) if !chosen.token.is_empty() => rest = after,
-            Some("") => return None,
-            _ => return Some(difference(at, piece(ours, text.len() - rest.len()), chosen)),
+        let text = pieces.next().unwrap_or_default();
+        if text != chosen.token {
+            return Some(difference(at, text, chosen));
         }
     }
-    // Both were as long as they might be, or ours goes on where the peer ended without saying so.
+    // Ours goes on where the peer ended without saying so.
     let end = Chosen { token: String::new(), top_logprobs: Vec::new() };
-    (!rest.is_empty()).then(|| difference(peer.tokens.len(), piece(ours, text.len() - rest.len()), &end))
+    pieces.next().map(|text| difference(peer.tokens.len(), text, &end))
 }
 
-fn difference(at: usize, ours: String, chosen: &Chosen) -> Difference {
+fn difference(at: usize, ours: &str, chosen: &Chosen) -> Difference {
     let logprob = |token: &str| chosen.top_logprobs.iter().find(|choice| choice.token == token);
-    let margin = logprob(&chosen.token).zip(logprob(&ours)).map(|(peer, ours)| peer.logprob - ours.logprob);
-    Difference { at, ours, peer: chosen.token.clone(), margin }
-}
-
-/// Our token whose text begins at byte `start`, or holds it; empty after the last.
-fn piece(ours: &Sequence, start: usize) -> String {
-    let mut end = 0;
-    let found = ours.pieces.iter().find(|piece| {
-        end += piece.text.len();
-        end > start
-    });
-    found.map(|piece| piece.text.clone()).unwrap_or_default()
+    let margin = logprob(&chosen.token).zip(logprob(ours)).map(|(peer, ours)| peer.logprob - ours.logprob);
+    Difference { at, ours: ours.into(), peer: chosen.token.clone(), margin }
 }
 
 #[cfg(test)]
@@ -114,6 +103,8 @@ mod tests {
         let peer = peer(&[("A", &[]), (" b", &[(" b", -0.5), (" c", -0.75)]), (".", &[])]);
         let found = Difference { at: 1, ours: " c".into(), peer: " b".into(), margin: Some(0.25) };
         assert_eq!(compare(&ours(&["A", " c", "."]), &peer), Some(found));
+        let longer = compare(&ours(&["A", " b."]), &peer).unwrap();
+        assert_eq!((longer.at, longer.ours.as_str(), longer.peer.as_str()), (1, " b.", " b"));
         let unlikely = compare(&ours(&["A", " x"]), &peer).unwrap();
         assert_eq!((unlikely.at, unlikely.margin), (1, None));
     }
