@@ -53,17 +53,27 @@ impl PeerAnswer {
 
 /// The first difference in tokens, also of the same text; `None`: there is none.
 pub fn compare(ours: &Sequence, peer: &PeerAnswer) -> Option<Difference> {
-    // Both sides keep the bytes of a character together, so tokens without a text of their own have no say.
-    let mut pieces = ours.pieces.iter().map(|piece| piece.text.as_str()).filter(|text| !text.is_empty());
+    let mut pieces = ours.pieces.iter().map(|piece| piece.text.as_str()).filter(|text| !text.is_empty()).peekable();
     for (at, chosen) in peer.tokens.iter().enumerate() {
-        let text = pieces.next().unwrap_or_default();
+        let mut text = pieces.next().unwrap_or_default().to_string();
+        // Of a token that ends within a character, a server may hold all back until the character is whole, we the
+        // character only.
+        while let Some(next) = pieces.next_if(|next| is_cut(&text, next, &chosen.token)) {
+            text += next;
+        }
         if text != chosen.token {
-            return Some(difference(at, text, chosen));
+            return Some(difference(at, &text, chosen));
         }
     }
     // Ours goes on where the peer ended without saying so.
     let end = Chosen { token: String::new(), top_logprobs: Vec::new() };
     pieces.next().map(|text| difference(peer.tokens.len(), text, &end))
+}
+
+/// Whether `whole` goes on after `begin` with `next`, and that with a character of several bytes.
+fn is_cut(begin: &str, next: &str, whole: &str) -> bool {
+    let rest = whole.strip_prefix(begin).unwrap_or_default();
+    next.starts_with(|first: char| !first.is_ascii()) && rest.starts_with(next)
 }
 
 fn difference(at: usize, ours: &str, chosen: &Chosen) -> Difference {
@@ -107,6 +117,12 @@ mod tests {
         assert_eq!((longer.at, longer.ours.as_str(), longer.peer.as_str()), (1, " b.", " b"));
         let unlikely = compare(&ours(&["A", " x"]), &peer).unwrap();
         assert_eq!((unlikely.at, unlikely.margin), (1, None));
+    }
+
+    #[test]
+    fn a_character_that_one_side_cuts_is_no_difference() {
+        assert_eq!(compare(&ours(&[" ", "编"]), &peer(&[(" 编", &[])])), None);
+        assert_eq!(compare(&ours(&[" a", "b"]), &peer(&[(" ab", &[])])).unwrap().at, 0);
     }
 
     #[test]
