@@ -1,6 +1,6 @@
 //! Attention of a packed batch on the CPU: normalise and turn queries and keys, store keys and values, attend.
 
-use super::{kv::KvCache, rope::Rope, simd::Attend, team::Team};
+use super::{attend::Attend, columns::Columns, kv::KvCache, rope::Rope, simd, team::Team};
 use crate::{
     local::{Batch, Span},
     schedule::BLOCK,
@@ -44,8 +44,8 @@ struct Task<'a> {
     row: usize,
     /// First row's position in the sequence.
     position: usize,
-    /// `rows * group * head_dim` floats.
-    out: &'a mut [f32],
+    /// `group * head_dim` columns of each row.
+    out: Columns<'a>,
 }
 
 impl Attention {
@@ -61,30 +61,33 @@ impl Attention {
     ) -> Vec<f32> {
         self.prepare(team, batch, norms, &mut projected);
         self.store(cache, layer, batch, &projected);
-        let mut by_task = vec![0.0; projected.queries.len()];
-        let tasks = self.tasks(batch, &mut by_task);
-        let cache = &*cache;
+        let mut attended = vec![0.0; projected.queries.len()];
+        let (tasks, cache) = (self.tasks(batch, &mut attended), &*cache);
         team.each(tasks, |task| self.attend(cache, layer, &projected.queries, task));
-        self.by_row(batch, &by_task)
+        attended
     }
 
     fn prepare(&self, team: &Team, batch: &Batch, norms: Option<&HeadNorms>, projected: &mut Projected) {
-        let positions: Vec<usize> = batch.rows().map(|(_, position)| position).collect();
         let scale = 1.0 / (self.head_dim as f32).sqrt();
-        let turn = |rows: &mut [f32], heads: usize, norm: Option<&[f32]>, scale: f32| {
-            let rows = rows.chunks_mut(heads * self.head_dim).zip(&positions);
-            team.each(rows.collect(), |(row, &position): (&mut [f32], &usize)| {
-                for head in row.chunks_exact_mut(self.head_dim) {
-                    if let Some(weight) = norm {
-                        normalise(head, weight, self.norm_epsilon);
-                    }
-                    self.rope.turn(head, position);
-                    head.iter_mut().for_each(|value| *value *= scale);
-                }
-            });
-        };
-        turn(&mut projected.queries, self.heads, norms.map(|norms| norms.query.as_slice()), scale);
-        turn(&mut projected.keys, self.kv_heads, norms.map(|norms| norms.key.as_slice()), 1.0);
+        let (query_norm, key_norm) = (norms.map(|norms| &*norms.query), norms.map(|norms| &*norms.key));
+        let queries = projected.queries.chunks_mut(self.heads * self.head_dim * TILE);
+        let keys = projected.keys.chunks_mut(self.kv_heads * self.head_dim * TILE);
+        let positions: Vec<usize> = batch.rows().map(|(_, position)| position).collect();
+        let rows = positions.chunks(TILE).zip(queries.zip(keys)).collect();
+        team.each(rows, |(positions, (queries, keys)): (&[usize], (&mut [f32], &mut [f32]))| {
+            self.turn(queries, positions, self.heads, query_norm, scale);
+            self.turn(keys, positions, self.kv_heads, key_norm, 1.0);
+        });
+    }
+
+    fn turn(&self, rows: &mut [f32], positions: &[usize], heads: usize, norm: Option<&[f32]>, scale: f32) {
+        for (row, &position) in rows.chunks_exact_mut(heads * self.head_dim).zip(positions) {
+            for head in row.chunks_exact_mut(self.head_dim) {
+                norm.iter().for_each(|weight| simd::rms_norm_in_place(head, weight, self.norm_epsilon));
+                self.rope.turn(head, position);
+                head.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
     }
 
     fn store(&self, cache: &mut KvCache, layer: usize, batch: &Batch, projected: &Projected) {
@@ -100,53 +103,33 @@ impl Attention {
 
     /// Every sequence's tiles, for each KV head.
     fn tasks<'a>(&self, batch: &'a Batch, mut out: &'a mut [f32]) -> Vec<Task<'a>> {
-        let group = self.heads / self.kv_heads;
+        let (width, grouped) = (self.heads * self.head_dim, self.heads / self.kv_heads * self.head_dim);
         let mut tasks = Vec::new();
         for (row, position, len, span) in tiles(batch) {
-            for head in 0..self.kv_heads {
-                let (own, rest) = out.split_at_mut(len * group * self.head_dim);
-                tasks.push(Task { span, head, row, position, out: own });
-                out = rest;
-            }
+            let (tile, rest) = out.split_at_mut(len * width);
+            let heads = Columns::split(tile, width, grouped).enumerate();
+            tasks.extend(heads.map(|(head, out)| Task { span, head, row, position, out }));
+            out = rest;
         }
         tasks
     }
 
-    fn attend(&self, cache: &KvCache, layer: usize, queries: &[f32], task: Task) {
+    fn attend(&self, cache: &KvCache, layer: usize, queries: &[f32], mut task: Task) {
         let group = self.heads / self.kv_heads;
         let (width, grouped) = (self.heads * self.head_dim, group * self.head_dim);
-        let rows = task.out.len() / grouped;
-        let mut own = Vec::with_capacity(task.out.len());
+        let rows = task.out.rows();
+        let mut own = Vec::with_capacity(rows * grouped);
         for row in queries[task.row * width..].chunks_exact(width).take(rows) {
             own.extend_from_slice(&row[task.head * grouped..][..grouped]);
         }
         let visible: Vec<usize> = (0..rows * group).map(|at| task.position + at / group + 1).collect();
         let blocks = (task.position + rows).div_ceil(BLOCK);
-        Attend {
-            queries: &own,
-            visible: &visible,
-            head_dim: self.head_dim,
-            blocks: (0..blocks).map(|block| cache.block(layer, task.span.blocks, block, task.head)),
-            out: task.out,
+        let blocks = (0..blocks).map(|block| cache.block(layer, task.span.blocks, block, task.head));
+        let mut out = vec![0.0; rows * grouped];
+        Attend { queries: &own, visible: &visible, head_dim: self.head_dim, blocks, out: &mut out }.run();
+        for (row, out) in out.chunks_exact(grouped).enumerate() {
+            task.out.row(row).copy_from_slice(out);
         }
-        .run();
-    }
-
-    /// From the order of the tasks to that of the batch's rows.
-    fn by_row(&self, batch: &Batch, by_task: &[f32]) -> Vec<f32> {
-        let grouped = self.heads / self.kv_heads * self.head_dim;
-        let mut rows = Vec::with_capacity(by_task.len());
-        let mut rest = by_task;
-        for (_, _, len, _) in tiles(batch) {
-            let (tile, after) = rest.split_at(len * grouped * self.kv_heads);
-            for row in 0..len {
-                for head in tile.chunks_exact(len * grouped) {
-                    rows.extend_from_slice(&head[row * grouped..][..grouped]);
-                }
-            }
-            rest = after;
-        }
-        rows
     }
 }
 
@@ -159,10 +142,4 @@ fn tiles<'a>(batch: &'a Batch) -> impl Iterator<Item = (usize, usize, usize, &'a
         let tile = move |at: usize| (row + at, span.position + at, TILE.min(span.len - at), span);
         (0..span.len).step_by(TILE).map(tile)
     })
-}
-
-fn normalise(head: &mut [f32], weight: &[f32], epsilon: f32) {
-    let mean_square = head.iter().map(|value| value * value).sum::<f32>() / head.len() as f32;
-    let scale = 1.0 / (mean_square + epsilon).sqrt();
-    head.iter_mut().zip(weight).for_each(|(value, weight)| *value = *value * scale * weight);
 }

@@ -1,6 +1,9 @@
 //! Computes on the CPU.
 
+mod attend;
 mod attention;
+mod columns;
+mod isa;
 mod kv;
 mod linear;
 mod model;

@@ -85,7 +85,10 @@ impl Model {
         let (rows, vocabulary) = (xs.len() / self.norm.len(), self.head.outputs());
         let mut logits = vec![0.0; rows * vocabulary];
         self.head.forward(team, rows, &|row, to| self.normed(xs, row, &self.norm, to), &mut logits);
-        logits.chunks_exact(vocabulary).map(<[f32]>::to_vec).collect()
+        let mut rows = vec![Vec::new(); rows];
+        let pairs = rows.iter_mut().zip(logits.chunks_exact(vocabulary)).collect();
+        team.each(pairs, |(row, logits): (&mut Vec<f32>, &[f32])| row.extend_from_slice(logits));
+        rows
     }
 
     fn normed(&self, xs: &[f32], row: usize, weight: &[f32], to: &mut [f32]) {

@@ -1,8 +1,8 @@
 //! Weights as floats of 32 or 16 bits.
 
 use super::{
+    super::isa::{Isa, LANES, half},
     input::{Packing, Tile},
-    isa::{Isa, LANES, half},
     panels::Block,
 };
 

@@ -3,9 +3,9 @@
 //! Rows are put together in tiles of as many as a kernel computes at once (8, 4 or 1; missing rows are zeros). Within a
 //! tile the rows' numbers for the same inputs stand side by side, so that a kernel walks through memory in one stream.
 
-use super::{
-    super::team::Team,
+use super::super::{
     isa::{Isa, Job, Processor},
+    team::Team,
 };
 use std::ops::Range;
 

@@ -7,10 +7,8 @@
 //! Every output is summed over the inputs in one fixed order. So it is the same, bit for bit, whatever other rows a batch
 //! has, however the work is spread over threads, and on every x86-64 processor with FMA.
 
-mod columns;
 mod floats;
 mod input;
-mod isa;
 mod panels;
 mod q4k;
 mod q6k;
@@ -18,15 +16,18 @@ mod q8;
 #[cfg(test)]
 mod tests;
 
-use super::{simd, team::Team};
+use super::{
+    columns::Columns,
+    isa::{LANES, Processor},
+    simd,
+    team::Team,
+};
 use candle_core::{
     DType, Device, Result,
     quantized::{GgmlDType, QTensor},
 };
-use columns::Columns;
 use floats::{Brain, Floats, Half, Single};
 use input::{Input, Packing};
-use isa::{LANES, Processor};
 use panels::{Panels, Target, Weight};
 
 /// Weights that a thread takes at once: what half of a processor's second cache holds.

@@ -1,9 +1,11 @@
 //! A weight matrix, cut into panels of sixteen outputs, and its products.
 
 use super::{
-    columns::Columns,
+    super::{
+        columns::Columns,
+        isa::{Isa, Job, LANES},
+    },
     input::{Input, Packing, Tile},
-    isa::{Isa, Job, LANES},
 };
 use rayon::prelude::*;
 

@@ -3,8 +3,8 @@
 //! `weight = factor * scale * quant - least * minimum`
 
 use super::{
+    super::isa::{Isa, LANES, half},
     input::{Packing, Tile},
-    isa::{Isa, LANES, half},
     panels::Block,
 };
 
@@ -91,6 +91,9 @@ impl Q4K {
         scales: &[f32; ROWS],
         sums: &mut [I::Floats; ROWS],
     ) {
+        isa.prefetch(&self.scales);
+        isa.prefetch(&self.minimums);
+        isa.prefetch(&self.factor);
         let mut scaled = [isa.splat(0.0); ROWS];
         for ((weights, inputs), scale) in
             self.quants.as_chunks::<4>().0.iter().zip(quants.as_chunks::<8>().0).zip(&self.scales)

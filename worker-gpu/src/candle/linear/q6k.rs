@@ -3,8 +3,8 @@
 //! `weight = factor * scale * (quant - 32)`
 
 use super::{
+    super::isa::{Isa, LANES, half},
     input::{Packing, Tile},
-    isa::{Isa, LANES, half},
     panels::Block,
 };
 
@@ -79,12 +79,13 @@ impl Q6K {
         scales: &[f32; ROWS],
         sums: &mut [I::Floats; ROWS],
     ) {
+        isa.prefetch(&self.scales);
+        isa.prefetch(&self.factor);
         let mut scaled = [isa.splat(0.0); ROWS];
         let weights = self.low.as_chunks::<2>().0.iter().zip(&self.high).zip(&self.scales);
         let inputs = quants.as_chunks::<4>().0.iter().zip(offsets);
         for (((low, high), scale), (inputs, offsets)) in weights.zip(inputs) {
-            isa.prefetch(&low[0]);
-            isa.prefetch(&low[1]);
+            isa.prefetch(low);
             isa.prefetch(high);
             let mut dots = [isa.int(0); ROWS];
             for row in 0..ROWS {

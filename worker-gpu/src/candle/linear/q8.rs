@@ -3,8 +3,8 @@
 //! `weight = factor * quant`
 
 use super::{
+    super::isa::{Isa, LANES, half},
     input::{Packing, Tile},
-    isa::{Isa, LANES, half},
     panels::Block,
 };
 
@@ -66,6 +66,7 @@ impl Q8 {
         scales: &[[f32; ROWS]; 2],
         sums: &mut [I::Floats; ROWS],
     ) {
+        isa.prefetch(&self.factors);
         let weights = self.quants.as_chunks::<8>().0.iter().zip(&self.factors);
         let inputs = quants.as_chunks::<8>().0.iter().zip(offsets).zip(scales);
         for ((weights, factors), ((inputs, offsets), scales)) in weights.zip(inputs) {

@@ -3,7 +3,7 @@
 use super::{Isa, LANES};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Scalar;
+pub(crate) struct Scalar;
 
 impl Isa for Scalar {
     type Bytes = [u8; 64];
@@ -114,11 +114,11 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, _: &T) {}
+    fn prefetch_line<T>(self, _: &T) {}
 }
 
 /// The float that IEEE half precision means by `bits`.
-pub(in super::super) fn half(bits: u16) -> f32 {
+pub(crate) fn half(bits: u16) -> f32 {
     let (sign, rest) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff) << 13);
     // The exponent's bias is 15 there and 127 here; beyond the largest is infinity or no number.
     let rest = if rest >= 0x1f << 23 {

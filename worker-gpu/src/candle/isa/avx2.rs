@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 /// Only made by [`Avx2::detect`], so whoever has one may use the instructions; this is what every `unsafe` here rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Avx2<const VNNI: bool>(());
+pub(crate) struct Avx2<const VNNI: bool>(());
 
 impl<const VNNI: bool> Avx2<VNNI> {
     pub fn detect() -> Option<Self> {
@@ -244,7 +244,7 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
+    fn prefetch_line<T>(self, at: &T) {
         // SAFETY: a prefetch reads nothing that the program sees and never faults, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast::<i8>().wrapping_add(AHEAD)) }
     }

@@ -6,7 +6,7 @@ use std::arch::x86_64::*;
 
 /// Only made by [`Avx512::detect`], so whoever has one may use the instructions; this is what every `unsafe` here rests on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in super::super) struct Avx512(());
+pub(crate) struct Avx512(());
 
 impl Avx512 {
     pub fn detect() -> Option<Self> {
@@ -168,7 +168,7 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
-    fn prefetch<T>(self, at: &T) {
+    fn prefetch_line<T>(self, at: &T) {
         // SAFETY: a prefetch reads nothing that the program sees and never faults, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast::<i8>().wrapping_add(AHEAD)) }
     }

@@ -9,15 +9,15 @@ mod avx2;
 mod avx512;
 mod scalar;
 
-pub(super) use scalar::half;
+pub(crate) use scalar::half;
 
 /// Outputs that are computed side by side.
-pub(super) const LANES: usize = 16;
+pub(crate) const LANES: usize = 16;
 
 /// A proof that the processor has an instruction set, and what is done with it.
 ///
 /// "Bytes" hold four unsigned bytes for each lane, "ints" one 32-bit integer, "floats" one 32-bit float.
-pub(super) trait Isa: Copy + Send + Sync {
+pub(crate) trait Isa: Copy + Send + Sync {
     type Bytes: Copy;
     type Ints: Copy;
     type Floats: Copy;
@@ -59,22 +59,31 @@ pub(super) trait Isa: Copy + Send + Sync {
     fn nmadd(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     fn array(self, floats: Self::Floats) -> [f32; LANES];
 
-    /// Asks for what lies [`AHEAD`] bytes beyond `at` and will be read soon.
-    fn prefetch<T>(self, at: &T);
+    /// Asks for the line of memory that lies [`AHEAD`] bytes beyond `at`.
+    fn prefetch_line<T>(self, at: &T);
+
+    /// Asks for what lies [`AHEAD`] bytes beyond `at`, which will be read soon.
+    #[inline(always)]
+    fn prefetch<T>(self, at: &[T]) {
+        at.iter().step_by((LINE / size_of::<T>()).max(1)).for_each(|at| self.prefetch_line(at));
+    }
 }
 
+/// Bytes that come from memory together.
+const LINE: usize = 64;
+
 /// How far weights are fetched in advance, in bytes.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 8192;
 
 /// Work that is compiled once for each instruction set.
-pub(super) trait Job {
+pub(crate) trait Job {
     /// To be marked `#[inline(always)]`, with all that it calls.
     fn run<I: Isa>(self, isa: I);
 }
 
 /// An instruction set that this processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Processor {
+pub(crate) enum Processor {
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
     #[cfg(target_arch = "x86_64")]

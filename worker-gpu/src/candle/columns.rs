@@ -4,7 +4,7 @@
 use std::marker::PhantomData;
 
 /// Some columns of a row-major matrix, borrowed for writing.
-pub(super) struct Columns<'a> {
+pub(crate) struct Columns<'a> {
     /// The first row's first element.
     start: *mut f32,
     rows: usize,
@@ -29,6 +29,11 @@ impl<'a> Columns<'a> {
             stride,
             borrowed: PhantomData,
         })
+    }
+
+    /// How many rows.
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
     /// How many columns.
