@@ -10,8 +10,9 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// `candle:<file>` (a GGUF file in `models_dir`, or a path), `openai:<base url>#<model>` (vLLM, SGLang, TGI,
-    /// llama.cpp), or `echo:` (tests and overhead benchmarks only; `echo:?delay_ms=20` waits at every word).
+    /// `candle:<file>` (a GGUF file, or a directory with safetensors; in `models_dir`, or a path),
+    /// `openai:<base url>#<model>` (vLLM, SGLang, TGI, llama.cpp), or `echo:` (tests and overhead benchmarks only;
+    /// `echo:?delay_ms=20` waits at every word).
     pub engine: String,
     /// Threads that compute; 0: one per physical core that the process may use.
     pub threads: usize,

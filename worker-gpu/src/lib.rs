@@ -30,4 +30,4 @@ pub use intake::{RunError, run};
 pub use local::LoadError;
 pub use open::{OpenError, open};
 pub use openai::SetupError;
-pub use weights::{GgufError, Mismatch};
+pub use weights::{Mismatch, WeightsError, WeightsProblem};

@@ -44,7 +44,8 @@ impl Choice {
             Some(("echo", query)) => echo(query),
             _ => None,
         };
-        let expected = "candle:<file.gguf>, openai:<http(s) base url>#<model>, echo: or echo:?delay_ms=<n>";
+        let expected =
+            "candle:<file.gguf or directory>, openai:<http(s) base url>#<model>, echo: or echo:?delay_ms=<n>";
         chosen.ok_or_else(|| Problem::new("inference.engine", format!("{:?}", redact(engine)), expected))
     }
 }

@@ -2,6 +2,7 @@
 
 mod attend;
 mod attention;
+mod build;
 mod columns;
 mod isa;
 mod kv;
@@ -15,9 +16,10 @@ pub(crate) mod tests;
 mod threads;
 
 pub(crate) use attention::{Attention, HeadNorms};
+pub(crate) use build::{Builder, bytes};
 pub(crate) use linear::Linear;
 pub(crate) use model::{Layer, Model};
-pub(crate) use rope::{Pairing, Rope};
+pub(crate) use rope::Rope;
 pub(crate) use threads::wanted;
 
 use crate::{

@@ -1,13 +1,6 @@
 //! Rotary position embedding, as angles per position.
 
-/// Which elements of a head turn together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pairing {
-    /// Element `i` with `i + n/2` (Qwen).
-    Halves,
-    /// Element `2i` with `2i + 1` (Llama as stored in GGUF).
-    Neighbours,
-}
+use crate::weights::Pairing;
 
 /// Cosines and sines for every position of the context.
 pub(crate) struct Rope {

@@ -1,16 +1,15 @@
-//! From a model file to an engine.
+//! From a model's files to an engine.
 
 use super::{LocalEngine, Runner};
 use crate::{
-    candle::{self, CpuRunner},
+    candle::{self, Builder, CpuRunner},
     config::Config,
     schedule::BLOCK,
     text::Tokens,
-    weights::{self, Gguf, GgufError, Mismatch},
+    weights::{self, Checkpoint, Mismatch, Shape, WeightsError},
 };
 use runtime::Clock;
 use std::{
-    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -20,9 +19,11 @@ use std::{
 /// Blocks without which nothing useful can be generated.
 const FEWEST_BLOCKS: usize = 4;
 
-/// A model is called as its file is, without the ending.
+/// A model is called as its file or its directory is, without `.gguf`.
 pub(crate) fn model_name(path: &Path) -> String {
-    path.file_stem().map_or_else(|| "gguf".into(), |stem| stem.to_string_lossy().into_owned())
+    let is_file = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("gguf"));
+    let name = if is_file { path.file_stem() } else { path.file_name() };
+    name.map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Why a model cannot be loaded.
@@ -37,25 +38,20 @@ pub enum LoadError {
         error: io::Error,
     },
     /// The file is damaged, or another one.
-    #[error("{}: {mismatch}; delete the file and run `make models`", path.display())]
+    #[error("{}: {mismatch}; delete the file and fetch it again (`make models` for the default model)", path.display())]
     Mismatch {
         /// The file.
         path: PathBuf,
         /// How it differs.
         mismatch: Mismatch,
     },
-    /// The file holds no model that can be run here.
-    #[error("{}: {error}", path.display())]
-    Gguf {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: GgufError,
-    },
-    /// The file's tokenizer cannot be used.
+    /// The files hold no model that can be run here.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// The tokenizer or the chat template cannot be used.
     #[error("{}: {problem}", path.display())]
     Tokens {
-        /// The file.
+        /// The file or the directory.
         path: PathBuf,
         /// What is wrong.
         problem: String,
@@ -73,34 +69,82 @@ pub enum LoadError {
         /// What it takes, in MiB.
         needed: usize,
     },
+    /// The system has too little memory.
+    #[error(
+        "{}: {weights} MiB of weights and inference.cache_mib = {cache} need {} MiB of memory, {available} MiB are \
+         available; set inference.cache_mib lower, take a smaller or a quantized model, or give the process more",
+        path.display(), weights + cache
+    )]
+    Memory {
+        /// The file or the directory.
+        path: PathBuf,
+        /// What the weights take, in MiB.
+        weights: u64,
+        /// What the KV cache takes, in MiB.
+        cache: u64,
+        /// What there is, in MiB.
+        available: u64,
+    },
 }
 
 /// Loads and checks the model at `path`.
 pub(crate) fn open(config: &Config, path: &Path, clock: Arc<dyn Clock>) -> Result<LocalEngine, LoadError> {
     let begun = Instant::now();
-    let threads = candle::wanted(config.threads);
-    let file_error = |error| LoadError::File { path: path.into(), error };
-    let gguf_error = |error| LoadError::Gguf { path: path.into(), error };
-    let file = File::open(path).map_err(file_error)?;
-    if let Err(mismatch) = weights::check(path).map_err(file_error)? {
-        return Err(LoadError::Mismatch { path: path.into(), mismatch });
-    }
-    let mut gguf = Gguf::open(file).map_err(gguf_error)?;
-    let shape = gguf.shape().map_err(gguf_error)?;
-    let mut tokens =
-        Tokens::new(&gguf.content, clock).map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;
+    verify(path)?;
+    let checkpoint = Checkpoint::open(path)?;
+    let shape = &checkpoint.shape;
+    check_cache(config, shape)?;
+    check_memory(config, path, &checkpoint, weights::available())?;
+    let tokens = match checkpoint.metadata() {
+        Some(metadata) => Tokens::from_gguf(metadata, clock),
+        None => Tokens::from_directory(path, clock),
+    };
+    let mut tokens = tokens.map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;
     if config.ignore_end {
         tokens.ignore_ends();
     }
-    let model = gguf.model(&shape, shape.context.min(config.context_tokens)).map_err(gguf_error)?;
-    let runner = CpuRunner::new(model, &shape, config.cache_mib << 20, threads).map_err(LoadError::Prepare)?;
+    let threads = candle::wanted(config.threads);
+    let builder = Builder { path, checkpoint: &checkpoint };
+    let model = builder.model(shape.context.min(config.context_tokens))?;
+    let runner = CpuRunner::new(model, shape, config.cache_mib << 20, threads).map_err(LoadError::Prepare)?;
     let blocks = runner.blocks();
-    if blocks < FEWEST_BLOCKS {
-        let needed = (FEWEST_BLOCKS * shape.block_bytes(size_of::<f32>())).div_ceil(1 << 20);
-        return Err(LoadError::Cache { configured: config.cache_mib, tokens: FEWEST_BLOCKS * BLOCK, needed });
-    }
     let engine = LocalEngine::new(config, model_name(path), Box::new(runner), tokens, shape.context);
     let (seconds, context) = (begun.elapsed().as_secs_f64(), engine.context);
     tracing::info!(model = engine.name, threads, context, blocks, seconds, "the model is loaded");
     Ok(engine)
+}
+
+/// Compares the model's files with their hashes, as far as these are known.
+fn verify(path: &Path) -> Result<(), LoadError> {
+    let file_error = |error| LoadError::File { path: path.into(), error };
+    path.metadata().map_err(file_error)?;
+    let files = if path.is_dir() { weights::hashed(path).map_err(file_error)? } else { vec![path.into()] };
+    files.into_iter().try_for_each(|path| match weights::check(&path) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(mismatch)) => Err(LoadError::Mismatch { path, mismatch }),
+        Err(error) => Err(LoadError::File { path, error }),
+    })
+}
+
+fn check_cache(config: &Config, shape: &Shape) -> Result<(), LoadError> {
+    let fewest = FEWEST_BLOCKS * shape.block_bytes(size_of::<f32>());
+    if config.cache_mib << 20 >= fewest {
+        return Ok(());
+    }
+    let needed = fewest.div_ceil(1 << 20);
+    Err(LoadError::Cache { configured: config.cache_mib, tokens: FEWEST_BLOCKS * BLOCK, needed })
+}
+
+fn check_memory(
+    config: &Config,
+    path: &Path,
+    checkpoint: &Checkpoint,
+    available: Option<u64>,
+) -> Result<(), LoadError> {
+    let (weights, cache) = (candle::bytes(checkpoint)?.div_ceil(1 << 20), config.cache_mib as u64);
+    let available = available.map_or(u64::MAX, |bytes| bytes >> 20);
+    if weights + cache <= available {
+        return Ok(());
+    }
+    Err(LoadError::Memory { path: path.into(), weights, cache, available })
 }

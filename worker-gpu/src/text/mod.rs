@@ -4,6 +4,7 @@ mod detokenize;
 mod stop;
 mod template;
 mod tokens;
+mod vocabulary;
 
 pub(crate) use detokenize::Detokenizer;
 pub(crate) use stop::StopFilter;

@@ -1,27 +1,16 @@
-//! The tokenizer of a GGUF file: from a conversation to the model's tokens.
+//! From a conversation to the model's tokens.
 
-use super::{detokenize::Pieces, template::ChatTemplate};
-use candle_core::quantized::{
-    gguf_file::{Content, Value},
-    tokenizer::TokenizerFromGguf,
-};
+use super::{detokenize::Pieces, template::ChatTemplate, vocabulary::Vocabulary};
+use candle_core::quantized::gguf_file::Content;
 use protocol::{ChatMessage, ErrorCode, Failure};
 use runtime::Clock;
-use std::{collections::BTreeSet, sync::Arc};
-use tokenizers::{
-    Tokenizer,
-    pre_tokenizers::{PreTokenizerWrapper, byte_level::ByteLevel, digits::Digits, sequence::Sequence},
-};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
+use tokenizers::Tokenizer;
 
 /// Stands inside of a special token's text to break it; a noncharacter, which no text has any business to contain.
 const BREAK: char = '\u{fdd0}';
 /// Tokens that end an answer besides the file's own end token.
 const ENDS: [&str; 5] = ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>"];
-
-/// GGUF's kind of tokens that are never shown.
-const CONTROL: u32 = 3;
-/// GGUF's kind of tokens that are texts added to the vocabulary.
-const USER_DEFINED: u32 = 4;
 
 /// What a model's tokens mean.
 pub(crate) struct Tokens {
@@ -36,28 +25,29 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Reads tokenizer and chat template; the error is a sentence for an operator.
-    pub fn new(content: &Content, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let mut tokenizer = Tokenizer::from_gguf(content).map_err(|error| format!("tokenizer: {error}"))?;
+    /// Reads tokenizer and chat template of a GGUF file; the error is a sentence for an operator.
+    pub fn from_gguf(content: &Content, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        Self::new(Vocabulary::from_gguf(content)?, clock)
+    }
+
+    /// Reads tokenizer and chat template of a directory in Hugging Face's format.
+    pub fn from_directory(dir: &Path, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        Self::new(Vocabulary::from_directory(dir)?, clock)
+    }
+
+    fn new(vocabulary: Vocabulary, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let Vocabulary { mut tokenizer, texts, mut special, hidden, template, bos, eos, ends, adds_bos } = vocabulary;
         tokenizer.set_encode_special_tokens(true);
-        if let Some(splitter) = splitter(text(content, "tokenizer.ggml.pre").unwrap_or_default()) {
-            tokenizer.with_pre_tokenizer(Some(splitter));
-        }
-        let vocabulary = vocabulary(content);
-        let special = special(content, &vocabulary);
-        let named =
-            |key: &str| id(content, key).and_then(|id| vocabulary.get(id as usize).map(|text| text.to_string()));
-        let source = text(content, "tokenizer.chat_template");
-        let source = source.ok_or("metadata tokenizer.chat_template: missing, so chats cannot be put to this model")?;
-        let (bos, eos) = (named("tokenizer.ggml.bos_token_id"), named("tokenizer.ggml.eos_token_id"));
-        let template = ChatTemplate::new(source.into(), bos.unwrap_or_default(), eos.unwrap_or_default(), clock)
-            .map_err(|error| format!("metadata tokenizer.chat_template: {error}"))?;
+        // A token of a single character cannot be broken, so it is left to the vocabulary.
+        special.retain(|(text, _)| text.chars().nth(1).is_some());
+        special.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         let by_name = special.iter().filter(|(text, _)| ENDS.contains(&text.as_str())).map(|(_, id)| *id);
-        let ends: BTreeSet<u32> = by_name.chain(id(content, "tokenizer.ggml.eos_token_id")).collect();
-        let hidden: BTreeSet<usize> = of_kind(content, &[CONTROL]).collect();
-        let pieces = Pieces::new(vocabulary.iter().copied(), |id| hidden.contains(&id));
-        let adds_bos = matches!(content.metadata.get("tokenizer.ggml.add_bos_token"), Some(Value::Bool(true)));
-        let bos = id(content, "tokenizer.ggml.bos_token_id").filter(|_| adds_bos);
+        let ends = by_name.chain(ends).collect();
+        let pieces = Pieces::new(texts.iter().map(String::as_str), |id| hidden.contains(&(id as u32)));
+        let bos_text = bos.as_ref().map_or_else(String::new, |(text, _)| text.clone());
+        let template = ChatTemplate::new(template, bos_text, eos.unwrap_or_default(), clock)
+            .map_err(|error| format!("the chat template cannot be used: {error}"))?;
+        let bos = bos.map(|(_, id)| id).filter(|_| adds_bos);
         Ok(Self { tokenizer, template, special, pieces, ends, bos })
     }
 
@@ -101,7 +91,7 @@ impl Tokens {
     }
 
     /// The tokens of a rendered template: special tokens by their id, protected text as characters.
-    fn encode(&self, text: &str) -> Result<Vec<u32>, Failure> {
+    pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, Failure> {
         let mut tokens = Vec::new();
         let mut start = 0;
         let mut at = 0;
@@ -132,55 +122,4 @@ impl Tokens {
         };
         encoded.map(|encoding| encoding.get_ids().to_vec()).map_err(failed)
     }
-}
-
-/// How to split a text before its words are looked up, where candle's choice differs from the model's training: it
-/// would put a space before every text.
-fn splitter(pre: &str) -> Option<PreTokenizerWrapper> {
-    let bytes = ByteLevel::new(false, true, true);
-    match pre {
-        "smollm" => Some(Sequence::new(vec![Digits::new(true).into(), bytes.into()]).into()),
-        "gpt-2" | "gpt2" | "default" | "" => Some(bytes.into()),
-        _ => None,
-    }
-}
-
-fn text<'a>(content: &'a Content, key: &str) -> Option<&'a str> {
-    content.metadata.get(key)?.to_string().ok().map(String::as_str)
-}
-
-fn id(content: &Content, key: &str) -> Option<u32> {
-    let value = content.metadata.get(key)?.to_u64().ok()?;
-    u32::try_from(value).ok()
-}
-
-fn vocabulary(content: &Content) -> Vec<&str> {
-    let Some(Value::Array(tokens)) = content.metadata.get("tokenizer.ggml.tokens") else { return Vec::new() };
-    tokens.iter().map(|token| token.to_string().map_or("", String::as_str)).collect()
-}
-
-/// Control and user-defined tokens. One of a single character cannot be broken, so it is left to the vocabulary.
-fn special(content: &Content, vocabulary: &[&str]) -> Vec<(String, u32)> {
-    let text = |id: usize| vocabulary.get(id).filter(|text| text.chars().nth(1).is_some());
-    let named = of_kind(content, &[CONTROL, USER_DEFINED]).filter_map(|id| Some((text(id)?.to_string(), id as u32)));
-    let mut special: Vec<_> = named.collect();
-    special.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-    special
-}
-
-/// Ids of the tokens whose kind is one of `kinds`.
-fn of_kind(content: &Content, kinds: &[u32]) -> impl Iterator<Item = usize> {
-    let all = match content.metadata.get("tokenizer.ggml.token_type") {
-        Some(Value::Array(all)) => all.as_slice(),
-        _ => &[],
-    };
-    let kind = |value: &Value| match value {
-        Value::I32(kind) => u32::try_from(*kind).ok(),
-        Value::U32(kind) => Some(*kind),
-        _ => None,
-    };
-    all.iter()
-        .enumerate()
-        .filter(move |(_, value)| kind(value).is_some_and(|kind| kinds.contains(&kind)))
-        .map(|(id, _)| id)
 }

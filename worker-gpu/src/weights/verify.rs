@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use std::{
     fs::File,
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// The models that `make models` fetches.
@@ -61,6 +61,18 @@ pub(crate) fn check(path: &Path) -> io::Result<Result<(), Mismatch>> {
     }
     let found = sha256(path)?;
     Ok(if found == expected { Ok(()) } else { Err(Mismatch::Hash { found, expected }) })
+}
+
+/// The files in `dir` that have a hash beside them.
+pub(crate) fn hashed(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in dir.read_dir()? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sha256") {
+            files.push(path.with_extension(""));
+        }
+    }
+    Ok(files)
 }
 
 type Expected = (Option<u64>, String);

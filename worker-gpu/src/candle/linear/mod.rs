@@ -67,7 +67,6 @@ impl Linear {
 
     /// From a `[outputs, inputs]` weight of floats (`F32`, `F16` or `BF16`) as a safetensors file has it: row by row,
     /// little-endian. `bias` has `outputs` numbers or none. Any width will do.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only safetensors files need it"))]
     pub fn from_floats(dtype: DType, weight: &[u8], outputs: usize, inputs: usize, bias: Vec<f32>) -> Result<Self> {
         if weight.len() != outputs * inputs * dtype.size_in_bytes() {
             candle_core::bail!("{} bytes are no {outputs} times {inputs} numbers of {dtype:?}", weight.len());

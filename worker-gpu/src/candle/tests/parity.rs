@@ -1,13 +1,16 @@
 //! Logits against the reference.
 
-use super::{super::kv::KvCache, reference, tiny::Tiny};
+use super::{
+    super::{Builder, kv::KvCache},
+    reference,
+    tiny::Tiny,
+};
 use crate::{
     local::Batch,
     schedule::{BLOCK, BlockId},
-    weights::Gguf,
+    weights::Checkpoint,
 };
 use candle_core::quantized::GgmlDType;
-use std::fs::File;
 
 /// Two sequences, prefilled in chunks beside each other; returns the logits after each chunk.
 fn packed(
@@ -16,10 +19,10 @@ fn packed(
     tokens: [&[u32]; 2],
     chunk: usize,
 ) -> Vec<(usize, usize, Vec<f32>)> {
-    let mut gguf = Gguf::open(File::open(&written.path).unwrap()).unwrap();
-    let shape = gguf.shape().unwrap();
+    let checkpoint = Checkpoint::open(&written.path).unwrap();
+    let shape = &checkpoint.shape;
     assert_eq!((shape.head_dim, shape.layers), (tiny.head_dim(), Tiny::LAYERS));
-    let model = gguf.model(&shape, 128).unwrap();
+    let model = Builder { path: &written.path, checkpoint: &checkpoint }.model(128).unwrap();
     let mut cache = KvCache::new(shape.layers, shape.kv_heads, shape.head_dim, 16);
     // In no order, as blocks are after a while.
     let blocks = |first: BlockId, tokens: &[u32]| {

@@ -5,11 +5,10 @@ use crate::{
     engine::{Engine, Output},
     local::{self, tests::request_of},
     text::Tokens,
-    weights::Gguf,
+    weights::Checkpoint,
 };
 use protocol::{ChatMessage, FinishReason, Role, Sampling};
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -53,8 +52,8 @@ fn answers(path: &Path, questions: &[&str]) -> Vec<String> {
 #[test]
 fn a_real_model_answers_two_questions_at_once() {
     let Some(path) = model(SMALL) else { return };
-    let texts = answers(&path, &["Tell me about Germany.", "Which planet is called the red planet?"]);
-    assert!(texts[0].starts_with("Germany is a") && texts[1].contains("Mars"), "{texts:?}");
+    let texts = answers(&path, &["What is the capital of France?", "Which planet is called the red planet?"]);
+    assert!(texts[0].contains("Paris") && texts[1].contains("Mars"), "{texts:?}");
 }
 
 #[test]
@@ -68,8 +67,8 @@ fn the_default_model_answers_in_two_languages_at_once() {
 #[test]
 fn the_default_models_template_and_tokenizer_give_the_trained_ids() {
     let Some(path) = model(DEFAULT) else { return };
-    let gguf = Gguf::open(File::open(path).unwrap()).unwrap();
-    let tokens = Tokens::new(&gguf.content, Arc::new(runtime::clock::System)).unwrap();
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    let tokens = Tokens::from_gguf(checkpoint.metadata().unwrap(), Arc::new(runtime::clock::System)).unwrap();
     let system = ChatMessage::new(Role::System, "You are a helpful assistant.");
     let prompt = |content: &str| tokens.prompt(&[system.clone(), ChatMessage::new(Role::User, content)], "").unwrap();
     let (im_start, im_end, newline) = (151_644, 151_645, 198);
