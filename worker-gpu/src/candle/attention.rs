@@ -29,11 +29,20 @@ pub(crate) struct HeadNorms {
     pub key: Vec<f32>,
 }
 
-/// Projections of every row of a batch: `heads * head_dim` and twice `kv_heads * head_dim` floats per row.
+/// Projections of every row of a batch in one layer: `heads * head_dim` and twice `kv_heads * head_dim` floats per row.
+#[derive(Default)]
 pub(crate) struct Projected {
     pub queries: Vec<f32>,
     pub keys: Vec<f32>,
     pub values: Vec<f32>,
+}
+
+impl Projected {
+    /// Makes room for `rows` rows of so many query, key and value elements.
+    pub fn resize(&mut self, rows: usize, widths: [usize; 3]) {
+        let all = [&mut self.queries, &mut self.keys, &mut self.values];
+        all.into_iter().zip(widths).for_each(|(floats, width)| floats.resize(rows * width, 0.0));
+    }
 }
 
 /// Query rows of one KV head and one sequence, and where their result goes.
@@ -49,7 +58,8 @@ struct Task<'a> {
 }
 
 impl Attention {
-    /// Attends every row of `batch` in `layer`; the result has `heads * head_dim` floats per row.
+    /// Attends every row of `batch` in `layer`; `to` gets `heads * head_dim` floats per row.
+    #[expect(clippy::too_many_arguments, reason = "they have nothing in common")]
     pub fn run(
         &self,
         team: &Team,
@@ -57,14 +67,14 @@ impl Attention {
         layer: usize,
         batch: &Batch,
         norms: Option<&HeadNorms>,
-        mut projected: Projected,
-    ) -> Vec<f32> {
-        self.prepare(team, batch, norms, &mut projected);
-        self.store(cache, layer, batch, &projected);
-        let mut attended = vec![0.0; projected.queries.len()];
-        let (tasks, cache) = (self.tasks(batch, &mut attended), &*cache);
+        projected: &mut Projected,
+        to: &mut Vec<f32>,
+    ) {
+        self.prepare(team, batch, norms, projected);
+        self.store(cache, layer, batch, projected);
+        to.resize(projected.queries.len(), 0.0);
+        let (tasks, cache) = (self.tasks(batch, to), &*cache);
         team.each(tasks, |task| self.attend(cache, layer, &projected.queries, task));
-        attended
     }
 
     fn prepare(&self, team: &Team, batch: &Batch, norms: Option<&HeadNorms>, projected: &mut Projected) {

@@ -48,8 +48,12 @@ impl Model {
         let mut xs = vec![0.0; batch.tokens.len() * width];
         let rows = xs.chunks_exact_mut(width).zip(&batch.tokens);
         rows.for_each(|(row, token)| self.embedding.row(*token as usize, row));
+        let mut projected = Projected::default();
+        let (mut attended, mut inner) = (Vec::new(), Vec::new());
         for (number, layer) in self.layers.iter().enumerate() {
-            let mut attended = self.attend(team, number, layer, &xs, batch, cache);
+            self.project(team, layer, &xs, &mut projected);
+            let norms = layer.head_norms.as_ref();
+            self.attention.run(team, cache, number, batch, norms, &mut projected, &mut attended);
             if number + 1 == self.layers.len() {
                 // From here on only the rows after which a token is chosen matter.
                 xs = wanted(batch, &xs);
@@ -57,28 +61,20 @@ impl Model {
             }
             let rows = xs.len() / width;
             layer.output.add(team, rows, &|row, to| copy(&attended, row, to), &mut xs);
-            let inner = layer.gated(team, rows, &|row, to| self.normed(&xs, row, &layer.mlp_norm, to));
+            inner.resize(rows * layer.gate.outputs(), 0.0);
+            let read = |row: usize, to: &mut [f32]| self.normed(&xs, row, &layer.mlp_norm, to);
+            Linear::gated(&layer.gate, &layer.up, team, rows, &read, &mut inner);
             layer.down.add(team, rows, &|row, to| copy(&inner, row, to), &mut xs);
         }
         self.logits(team, &xs)
     }
 
-    fn attend(
-        &self,
-        team: &Team,
-        number: usize,
-        layer: &Layer,
-        xs: &[f32],
-        batch: &Batch,
-        cache: &mut KvCache,
-    ) -> Vec<f32> {
-        let rows = batch.tokens.len();
-        let layers = [&layer.query, &layer.key, &layer.value];
-        let [mut queries, mut keys, mut values] = layers.map(|layer| vec![0.0; rows * layer.outputs()]);
+    fn project(&self, team: &Team, layer: &Layer, xs: &[f32], to: &mut Projected) {
+        let rows = xs.len() / self.norm.len();
+        to.resize(rows, [&layer.query, &layer.key, &layer.value].map(Linear::outputs));
         let read = |row: usize, to: &mut [f32]| self.normed(xs, row, &layer.attention_norm, to);
-        Linear::forward_all(layers, team, rows, &read, [&mut queries, &mut keys, &mut values]);
-        let projected = Projected { queries, keys, values };
-        self.attention.run(team, cache, number, batch, layer.head_norms.as_ref(), projected)
+        let to = [&mut *to.queries, &mut *to.keys, &mut *to.values];
+        Linear::forward_all([&layer.query, &layer.key, &layer.value], team, rows, &read, to);
     }
 
     fn logits(&self, team: &Team, xs: &[f32]) -> Vec<Vec<f32>> {
@@ -93,14 +89,6 @@ impl Model {
 
     fn normed(&self, xs: &[f32], row: usize, weight: &[f32], to: &mut [f32]) {
         simd::rms_norm(&xs[row * weight.len()..][..weight.len()], weight, self.epsilon, to);
-    }
-}
-
-impl Layer {
-    fn gated(&self, team: &Team, rows: usize, read: &(impl Fn(usize, &mut [f32]) + Sync)) -> Vec<f32> {
-        let mut inner = vec![0.0; rows * self.gate.outputs()];
-        Linear::gated(&self.gate, &self.up, team, rows, read, &mut inner);
-        inner
     }
 }
 

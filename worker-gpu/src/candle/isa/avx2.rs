@@ -244,6 +244,29 @@ impl<const VNNI: bool> Isa for Avx2<VNNI> {
     }
 
     #[inline(always)]
+    fn max_abs(self, a: [__m256; 2], b: [__m256; 2]) -> [__m256; 2] {
+        // SAFETY: see `Avx2`.
+        unsafe {
+            let sign = _mm256_set1_ps(-0.0);
+            [_mm256_max_ps(a[0], _mm256_andnot_ps(sign, b[0])), _mm256_max_ps(a[1], _mm256_andnot_ps(sign, b[1]))]
+        }
+    }
+
+    #[inline(always)]
+    fn rounded(self, floats: [__m256; 2]) -> [i8; LANES] {
+        let mut to = [0; LANES];
+        // SAFETY: see `Avx2`; 16 bytes are written.
+        unsafe {
+            let words = _mm256_packs_epi32(_mm256_cvtps_epi32(floats[0]), _mm256_cvtps_epi32(floats[1]));
+            // Packing goes by halves of 128 bits: quarters 1 and 2 have changed places.
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
+        to
+    }
+
+    #[inline(always)]
     fn prefetch_line<T>(self, at: &T) {
         // SAFETY: a prefetch reads nothing that the program sees and never faults, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast::<i8>().wrapping_add(AHEAD)) }

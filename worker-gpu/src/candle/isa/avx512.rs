@@ -168,6 +168,20 @@ impl Isa for Avx512 {
     }
 
     #[inline(always)]
+    fn max_abs(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see `Avx512`.
+        unsafe { _mm512_max_ps(a, _mm512_abs_ps(b)) }
+    }
+
+    #[inline(always)]
+    fn rounded(self, floats: __m512) -> [i8; LANES] {
+        let mut to = [0; LANES];
+        // SAFETY: see `Avx512`; 16 bytes are written.
+        unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(floats))) };
+        to
+    }
+
+    #[inline(always)]
     fn prefetch_line<T>(self, at: &T) {
         // SAFETY: a prefetch reads nothing that the program sees and never faults, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(at).cast::<i8>().wrapping_add(AHEAD)) }

@@ -57,7 +57,11 @@ pub(crate) trait Isa: Copy + Send + Sync {
     fn madd(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
     /// `c - a * b`.
     fn nmadd(self, a: Self::Floats, b: Self::Floats, c: Self::Floats) -> Self::Floats;
+    /// The greater of `a` and the absolute value of `b`.
+    fn max_abs(self, a: Self::Floats, b: Self::Floats) -> Self::Floats;
     fn array(self, floats: Self::Floats) -> [f32; LANES];
+    /// Rounded to the nearest integers, of ties the even ones; -128 to 127.
+    fn rounded(self, floats: Self::Floats) -> [i8; LANES];
 
     /// Asks for the line of memory that lies [`AHEAD`] bytes beyond `at`.
     fn prefetch_line<T>(self, at: &T);

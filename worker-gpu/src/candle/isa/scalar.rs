@@ -114,6 +114,16 @@ impl Isa for Scalar {
     }
 
     #[inline(always)]
+    fn max_abs(self, a: [f32; LANES], b: [f32; LANES]) -> [f32; LANES] {
+        std::array::from_fn(|lane| if a[lane] > b[lane].abs() { a[lane] } else { b[lane].abs() })
+    }
+
+    #[inline(always)]
+    fn rounded(self, floats: [f32; LANES]) -> [i8; LANES] {
+        floats.map(|float| float.round_ties_even() as i8)
+    }
+
+    #[inline(always)]
     fn prefetch_line<T>(self, _: &T) {}
 }
 

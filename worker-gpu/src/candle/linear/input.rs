@@ -4,7 +4,7 @@
 //! tile the rows' numbers for the same inputs stand side by side, so that a kernel walks through memory in one stream.
 
 use super::super::{
-    isa::{Isa, Job, Processor},
+    isa::{Isa, Job, LANES, Processor},
     team::Team,
 };
 use std::ops::Range;
@@ -90,6 +90,7 @@ impl Input {
                 read(tile.rows.start + row, &mut floats[..inputs]);
                 processor.run(Pack { packing, row, floats: &floats, tile });
             }
+            processor.run(Interleave(tile));
         });
         Self { processor, tiles }
     }
@@ -134,7 +135,7 @@ impl Tile {
     }
 }
 
-/// Puts one row into its tile.
+/// Puts one row into its tile, where rows follow one another at first.
 struct Pack<'a> {
     packing: Packing,
     row: usize,
@@ -144,60 +145,101 @@ struct Pack<'a> {
 
 impl Job for Pack<'_> {
     #[inline(always)]
-    fn run<I: Isa>(mut self, _: I) {
+    fn run<I: Isa>(mut self, isa: I) {
         match self.packing {
             Packing::Floats => {
-                let to = self.tile.floats[self.row..].iter_mut().step_by(self.tile.wide);
-                to.zip(self.floats).for_each(|(to, from)| *to = *from);
+                self.tile.floats[self.row * self.floats.len()..][..self.floats.len()].copy_from_slice(self.floats)
             }
             Packing::Coarse => {
-                self.quantize::<256, 16>(-32);
+                self.quantize::<I, 256, 16>(isa, -32);
                 self.pair();
             }
-            Packing::Fine => self.quantize::<32, 32>(-128),
+            Packing::Fine => self.quantize::<I, 32, 32>(isa, -128),
         }
     }
 }
 
 impl Pack<'_> {
     #[inline(always)]
-    fn quantize<const SCALED: usize, const PART: usize>(&mut self, bias: i32) {
-        let (wide, row) = (self.tile.wide, self.row);
-        for (number, floats) in self.floats.as_chunks::<SCALED>().0.iter().enumerate() {
-            let (quants, scale) = quantized(floats);
-            self.tile.scales[number * wide + row] = scale;
-            let to = self.tile.quants[number * (SCALED / STEP) * wide + row..].iter_mut().step_by(wide);
-            to.zip(quants.as_chunks::<STEP>().0).for_each(|(to, from)| *to = i32::from_le_bytes(*from));
-            let to = self.tile.offsets[number * (SCALED / PART) * wide + row..].iter_mut().step_by(wide);
-            for (to, part) in to.zip(quants.as_chunks::<PART>().0) {
-                *to = bias * part.iter().map(|quant| i32::from(quant.cast_signed())).sum::<i32>();
+    fn quantize<I: Isa, const SCALED: usize, const PART: usize>(&mut self, isa: I, bias: i32) {
+        let (width, row) = (self.floats.len(), self.row);
+        let scales = &mut self.tile.scales[row * (width / SCALED)..];
+        let steps = self.tile.quants[row * (width / STEP)..].chunks_exact_mut(SCALED / STEP);
+        let offsets = self.tile.offsets[row * (width / PART)..].chunks_exact_mut(SCALED / PART);
+        let to = scales.iter_mut().zip(steps).zip(offsets);
+        for (floats, ((scale, steps), offsets)) in self.floats.as_chunks::<SCALED>().0.iter().zip(to) {
+            let quants;
+            (quants, *scale) = quantized(isa, floats);
+            for (to, from) in steps.iter_mut().zip(quants.as_chunks::<STEP>().0) {
+                *to = i32::from_le_bytes(from.map(i8::cast_unsigned));
+            }
+            for (to, from) in offsets.iter_mut().zip(quants.as_chunks::<PART>().0) {
+                *to = bias * from.iter().map(|quant| i32::from(*quant)).sum::<i32>();
             }
         }
     }
 
     #[inline(always)]
     fn pair(&mut self) {
-        let (wide, row) = (self.tile.wide, self.row);
-        let sum = |offset: i32| offset / -32;
-        for pair in 0..self.floats.len() / 64 {
-            let sums: [i32; 4] = std::array::from_fn(|part| sum(self.tile.offsets[(pair * 4 + part) * wide + row]));
-            self.tile.pairs[pair * wide + row] = ((sums[0] + sums[1]) & 0xffff) | (sums[2] + sums[3]) << 16;
+        let (width, row) = (self.floats.len(), self.row);
+        let offsets = self.tile.offsets[row * (width / 16)..].as_chunks::<4>().0;
+        for (pair, offsets) in self.tile.pairs[row * (width / 64)..][..width / 64].iter_mut().zip(offsets) {
+            let sums = offsets.map(|offset| offset / -32);
+            *pair = ((sums[0] + sums[1]) & 0xffff) | (sums[2] + sums[3]) << 16;
         }
     }
 }
 
-/// Integers from -127 to 127 as signed bytes, and the number that they are to be multiplied by.
-#[inline(always)]
-fn quantized<const N: usize>(floats: &[f32; N]) -> ([u8; N], f32) {
-    // Adding 1.5 · 2^23 rounds to an integer, whose lowest byte is then the number's.
-    const ROUND: f32 = 12_582_912.0;
-    let mut lanes = [0.0f32; 16];
-    for chunk in floats.as_chunks::<16>().0 {
-        lanes.iter_mut().zip(chunk).for_each(|(lane, float)| *lane = lane.max(float.abs()));
+/// Puts the rows' numbers side by side.
+struct Interleave<'a>(&'a mut Tile);
+
+impl Job for Interleave<'_> {
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        match self.0.wide {
+            1 => {}
+            4 => self.0.interleave::<4>(),
+            _ => self.0.interleave::<8>(),
+        }
     }
-    let largest = lanes.iter().fold(0.0f32, |a, b| a.max(*b));
-    let inverse = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+}
+
+impl Tile {
+    #[inline(always)]
+    fn interleave<const ROWS: usize>(&mut self) {
+        interleave::<f32, ROWS>(&mut self.floats);
+        interleave::<i32, ROWS>(&mut self.quants);
+        interleave::<f32, ROWS>(&mut self.scales);
+        interleave::<i32, ROWS>(&mut self.offsets);
+        interleave::<i32, ROWS>(&mut self.pairs);
+    }
+}
+
+#[inline(always)]
+fn interleave<T: Copy, const ROWS: usize>(numbers: &mut Vec<T>) {
+    let mut to = numbers.clone();
+    let columns = numbers.len() / ROWS;
+    let rows: [&[T]; ROWS] = std::array::from_fn(|row| &numbers[row * columns..][..columns]);
+    for (column, to) in to.as_chunks_mut::<ROWS>().0.iter_mut().enumerate().take(columns) {
+        for row in 0..ROWS {
+            to[row] = rows[row][column];
+        }
+    }
+    *numbers = to;
+}
+
+/// Integers from -127 to 127, and the number that they are to be multiplied by.
+#[inline(always)]
+fn quantized<I: Isa, const N: usize>(isa: I, floats: &[f32; N]) -> ([i8; N], f32) {
+    let mut largest = isa.splat(0.0);
+    for floats in floats.as_chunks::<LANES>().0 {
+        largest = isa.max_abs(largest, isa.floats(floats));
+    }
+    let largest = isa.array(largest).iter().fold(0.0, |a, b| if a > *b { a } else { *b });
+    let inverse = isa.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
     let mut quants = [0; N];
-    quants.iter_mut().zip(floats).for_each(|(quant, float)| *quant = (float * inverse + ROUND).to_bits() as u8);
+    for (to, floats) in quants.as_chunks_mut::<LANES>().0.iter_mut().zip(floats.as_chunks::<LANES>().0) {
+        *to = isa.rounded(isa.mul(isa.floats(floats), inverse));
+    }
     (quants, largest / 127.0)
 }
