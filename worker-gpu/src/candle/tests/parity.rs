@@ -76,3 +76,24 @@ fn quantized_logits_stay_near_the_reference() {
         assert!((1e-5..1.0).contains(&worst), "{dtype:?}: {worst}");
     }
 }
+
+/// Where a prompt is cut and what runs beside it decides nothing, bit for bit.
+#[test]
+fn chunks_and_neighbours_change_no_bit() {
+    let quantized = [GgmlDType::Q8_0, GgmlDType::Q6K, GgmlDType::Q4K].map(|dtype| Tiny::quantized("qwen3", dtype));
+    for tiny in [Tiny::exact("qwen2"), Tiny::exact("llama")].iter().chain(&quantized) {
+        let written = tiny.write();
+        let [long, short]: [Vec<u32>; 2] =
+            [(75, 37), (11, 53)].map(|(len, n)| (0..len).map(|at| at * n % 251).collect());
+        let alone = |tokens: &[u32]| {
+            let steps = packed(tiny, &written, [tokens, &[]], 1).into_iter();
+            steps.map(|(_, _, logits)| logits).collect::<Vec<_>>()
+        };
+        let expected = [alone(&long), alone(&short)];
+        for chunk in [1, 2, 5, 9, 32, 100] {
+            for (which, last, logits) in packed(tiny, &written, [&long, &short], chunk) {
+                assert!(logits == expected[which][last], "{tiny:?}: token {last} in chunks of {chunk}");
+            }
+        }
+    }
+}
