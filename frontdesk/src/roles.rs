@@ -113,12 +113,12 @@ async fn worker(
 async fn generate(config: Config, context: Context) -> anyhow::Result<()> {
     context.health.unready("worker-gpu", "loading the model");
     let (settings, models) = (config.inference.clone(), config.models_dir.clone());
-    let engine = tokio::task::spawn_blocking(move || worker_gpu::open(&settings, &models))
+    let engines = tokio::task::spawn_blocking(move || worker_gpu::open_all(&settings, &models))
         .await
         .context("loading the model panicked")??;
     context.health.ready("worker-gpu");
     let worker = WorkerId::from_uuid(context.random.uuid());
-    Ok(worker_gpu::run(config.inference, engine, worker, context).await?)
+    Ok(worker_gpu::run(config.inference, engines, worker, context).await?)
 }
 
 async fn retrieve(config: Config, context: Context) -> anyhow::Result<()> {

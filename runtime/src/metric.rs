@@ -39,6 +39,9 @@ pub const RETRIEVAL_DURATION: &str = "frontdesk_retrieval_duration_seconds";
 pub const PASSAGES: &str = "frontdesk_passages";
 /// Documents ingested, by `result` (`ok`, `failed`).
 pub const INGESTED: &str = "frontdesk_documents_ingested_total";
+/// 1 while a `device` of a GPU worker works, 0 once it has failed. The engine's metrics below have this label, too, where they tell
+/// of one engine.
+pub const DEVICE_UP: &str = "frontdesk_device_up";
 /// Sequences in the running batch.
 pub const ENGINE_RUNNING: &str = "vllm:num_requests_running";
 /// Sequences that wait for a slot.
@@ -82,6 +85,7 @@ const GAUGES: &[(&str, &str)] = &[
     (TURNS_RUNNING, "Turns that run now"),
     (SESSIONS_ACTIVE, "Session actors in memory"),
     (PASSAGES, "Passages in the index by tenant"),
+    (DEVICE_UP, "Whether a GPU worker's device works"),
     (ENGINE_RUNNING, "Sequences in the running batch"),
     (ENGINE_WAITING, "Sequences that wait for a slot"),
     (ENGINE_CACHE, "Share of the KV cache in use, 0 to 1"),

@@ -1,6 +1,6 @@
 //! Section `[inference]`.
 
-use crate::open::Choice;
+use crate::{device::Device, open::Choice};
 use protocol::topology;
 use runtime::config::Problem;
 use serde::Deserialize;
@@ -14,7 +14,11 @@ pub struct Config {
     /// `openai:<base url>#<model>` (vLLM, SGLang, TGI, llama.cpp), or `echo:` (tests and overhead benchmarks only;
     /// `echo:?delay_ms=20` waits at every word).
     pub engine: String,
-    /// Threads that compute; 0: one per physical core that the process may use.
+    /// What the `candle:` engine computes on: `cpu` or `cuda:<number>`, each with an engine of its own.
+    pub devices: Vec<String>,
+    /// Share of a GPU's memory that its weights, KV cache and buffers take together.
+    pub memory_fraction: f64,
+    /// Threads that compute, divided among the CPU's engines; 0: one per physical core that the process may use.
     pub threads: usize,
     /// Sequences that are generated at the same time.
     pub max_sequences: usize,
@@ -24,7 +28,7 @@ pub struct Config {
     pub batch_tokens: usize,
     /// Sequences that may wait for a slot.
     pub waiting: usize,
-    /// MiB of the KV cache on a CPU. What running answers leave of it keeps the beginnings of past prompts.
+    /// MiB of the KV cache of each engine on a CPU. What running answers leave of it keeps the beginnings of past prompts.
     pub cache_mib: usize,
     /// Milliseconds for which an answer's tokens are gathered into one frame; the first is sent at once.
     pub coalesce_ms: u64,
@@ -46,6 +50,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             engine: "candle:qwen2.5-coder-1.5b-instruct-q4_k_m.gguf".into(),
+            devices: vec!["cpu".into()],
+            memory_fraction: 0.9,
             threads: 0,
             max_sequences: 8,
             context_tokens: 4096,
@@ -76,6 +82,7 @@ impl Config {
     pub fn problems(&self) -> Vec<Problem> {
         let range = Problem::out_of_range::<usize>;
         let ranges = [
+            Problem::out_of_range("inference.memory_fraction", self.memory_fraction, 0.05, 0.95),
             range("inference.threads", self.threads, 0, 1024),
             range("inference.max_sequences", self.max_sequences, 1, 1024),
             range("inference.context_tokens", self.context_tokens, 16, 1 << 20),
@@ -87,8 +94,12 @@ impl Config {
             Problem::out_of_range("inference.drain_ms", self.drain_ms, 0, 600_000),
             Problem::out_of_range("inference.openai_silence_ms", self.openai_silence_ms, 100, 600_000),
         ];
-        let engine = Choice::parse(&self.engine).err();
-        engine.into_iter().chain(ranges.into_iter().flatten()).collect()
+        let engine = Choice::parse(&self.engine);
+        let devices = Device::parse_all(&self.devices);
+        let elsewhere = matches!((&engine, &devices), (Ok(Choice::Openai { .. }), Ok(devices)) if devices.len() > 1);
+        let expected = "one device, for the openai: engine computes elsewhere";
+        let elsewhere = elsewhere.then(|| Problem::new("inference.devices", format!("{:?}", self.devices), expected));
+        engine.err().into_iter().chain(devices.err()).chain(elsewhere).chain(ranges.into_iter().flatten()).collect()
     }
 }
 

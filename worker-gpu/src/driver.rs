@@ -1,7 +1,7 @@
-//! The engine's own thread, and how jobs reach it.
+//! An engine's own thread, and how jobs reach it.
 
 use crate::engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats};
-use metrics::{counter, gauge};
+use metrics::{Counter, Gauge, counter, gauge};
 use protocol::{ErrorCode, Failure, InferenceJob, TenantId};
 use runtime::metric;
 use std::{
@@ -10,7 +10,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tokio::sync::{mpsc, oneshot};
@@ -32,15 +32,39 @@ pub(crate) enum AddError {
     Stopped,
 }
 
-/// Reaches the engine; when the last clone is dropped, the engine's thread ends.
-#[derive(Clone)]
+/// A device's engine has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// Which device.
+    pub device: String,
+    /// Sequences that it generated for at the same time.
+    pub capacity: usize,
+    /// Why.
+    pub error: EngineError,
+}
+
+/// Reaches the engine of one device; when it is dropped, with its sequences, the engine's thread ends.
 pub(crate) struct Driver {
     commands: mpsc::Sender<Command>,
-    next_id: Arc<AtomicU64>,
-    /// The engine's steps so far.
-    steps: Arc<AtomicU64>,
+    next_id: AtomicU64,
+    capacity: usize,
     /// A sequence's outputs that may wait for its reader: more than an answer can have.
     backlog: usize,
+    /// Whose clones are its sequences.
+    place: Place,
+    pulse: Arc<Pulse>,
+}
+
+/// A sequence's share of a device's load.
+#[derive(Clone, Default)]
+pub(crate) struct Place(Arc<()>);
+
+/// What an engine's thread tells of itself.
+#[derive(Default)]
+struct Pulse {
+    /// Its steps so far.
+    steps: AtomicU64,
+    has_ended: AtomicBool,
 }
 
 /// A sequence in the engine; dropping it takes it out.
@@ -50,34 +74,58 @@ pub(crate) struct Sequence {
     pub admitted: Admitted,
     outputs: mpsc::Receiver<Output>,
     commands: mpsc::Sender<Command>,
-    steps: Arc<AtomicU64>,
+    pulse: Arc<Pulse>,
     /// Steps at its beginning.
     begun: u64,
     ended: bool,
+    _place: Place,
 }
 
-/// Moves `engine` to a thread of its own. The receiver tells why the thread ended.
-pub(crate) fn start(engine: Box<dyn Engine>) -> std::io::Result<(Driver, oneshot::Receiver<EngineError>)> {
+/// Moves the `device`'s engine to a thread of its own, which tells `ends` when it has failed.
+pub(crate) fn start(device: String, engine: Box<dyn Engine>, ends: mpsc::Sender<Ended>) -> std::io::Result<Driver> {
     let (commands, inbox) = mpsc::channel(COMMANDS);
-    let (ended, end) = oneshot::channel();
-    let backlog = engine.context_tokens() + 8;
-    let steps = Arc::<AtomicU64>::default();
-    let counted = steps.clone();
-    std::thread::Builder::new().name("engine".into()).spawn(move || {
-        let result = catch_unwind(AssertUnwindSafe(|| drive(engine, inbox, &counted)));
+    let (capacity, backlog) = (engine.capacity(), engine.context_tokens() + 8);
+    let pulse = Arc::<Pulse>::default();
+    let mut thread =
+        Thread { report: Report::new(&device), engine, inbox, readers: HashMap::new(), pulse: pulse.clone() };
+    std::thread::Builder::new().name(format!("engine {device}")).spawn(move || {
+        let result = catch_unwind(AssertUnwindSafe(|| thread.drive()));
         let error = match result {
             Ok(Ok(())) => return,
             Ok(Err(error)) => error,
             Err(panic) => EngineError(format!("the engine panicked: {}", panic_text(&*panic))),
         };
-        let _ = ended.send(error);
+        // Before its sequences and commands learn of it, or they would be sent here again.
+        thread.pulse.has_ended.store(true, Ordering::Release);
+        // An error means that nobody is interested any more.
+        let _ = ends.blocking_send(Ended { device, capacity, error });
     })?;
-    Ok((Driver { commands, next_id: Arc::default(), steps, backlog }, end))
+    Ok(Driver { commands, next_id: AtomicU64::default(), capacity, backlog, place: Place::default(), pulse })
 }
 
 impl Driver {
+    /// Sequences that it generates for at the same time.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Whether the engine works.
+    pub fn is_alive(&self) -> bool {
+        !self.pulse.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Sequences that it has or is about to get.
+    pub fn load(&self) -> usize {
+        Arc::strong_count(&self.place.0) - 1
+    }
+
+    /// Counts a sequence that is about to be added.
+    pub fn place(&self) -> Place {
+        self.place.clone()
+    }
+
     /// Adds a sequence; its outputs come from the result.
-    pub async fn add(&self, tenant: TenantId, job: InferenceJob) -> Result<Sequence, AddError> {
+    pub async fn add(&self, place: Place, tenant: TenantId, job: InferenceJob) -> Result<Sequence, AddError> {
         let id = SequenceId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let InferenceJob { messages, prefix, sampling, priority, weight } = job;
         let request = Request { id, messages, prefix, sampling, tenant, priority, weight };
@@ -86,9 +134,9 @@ impl Driver {
         let command = Command::Add { request, outputs, answer };
         self.commands.send(command).await.map_err(|_| AddError::Stopped)?;
         let admitted = answered.await.map_err(|_| AddError::Stopped)?.map_err(AddError::Refused)?;
-        let (commands, steps) = (self.commands.clone(), self.steps.clone());
-        let begun = steps.load(Ordering::Relaxed);
-        Ok(Sequence { id, admitted, outputs: reader, commands, steps, begun, ended: false })
+        let (commands, pulse) = (self.commands.clone(), self.pulse.clone());
+        let begun = pulse.steps.load(Ordering::Relaxed);
+        Ok(Sequence { id, admitted, outputs: reader, commands, pulse, begun, ended: false, _place: place })
     }
 }
 
@@ -102,7 +150,7 @@ impl Sequence {
 
     /// Steps that the engine has ended since the sequence came.
     pub fn steps(&self) -> u64 {
-        self.steps.load(Ordering::Relaxed) - self.begun
+        self.pulse.steps.load(Ordering::Relaxed) - self.begun
     }
 }
 
@@ -117,23 +165,35 @@ impl Drop for Sequence {
 
 type Readers = HashMap<SequenceId, mpsc::Sender<Output>>;
 
-fn drive(
-    mut engine: Box<dyn Engine>,
-    mut inbox: mpsc::Receiver<Command>,
-    steps: &AtomicU64,
-) -> Result<(), EngineError> {
-    let mut readers = Readers::new();
-    while take_commands(&mut *engine, &mut inbox, &mut readers) {
-        let outputs = engine.step()?;
-        steps.fetch_add(1, Ordering::Relaxed);
-        outputs.into_iter().for_each(|output| emit(&mut *engine, &mut readers, output));
-        report(engine.stats());
+/// An engine with those who await its outputs.
+struct Thread {
+    engine: Box<dyn Engine>,
+    inbox: mpsc::Receiver<Command>,
+    readers: Readers,
+    pulse: Arc<Pulse>,
+    report: Report,
+}
+
+impl Thread {
+    fn drive(&mut self) -> Result<(), EngineError> {
+        let Self { engine, inbox, readers, pulse, report } = self;
+        while take_commands(&mut **engine, inbox, readers, report) {
+            let outputs = engine.step()?;
+            pulse.steps.fetch_add(1, Ordering::Relaxed);
+            outputs.into_iter().for_each(|output| emit(&mut **engine, readers, output));
+            report.stats(engine.stats());
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Applies what was commanded, waiting for it when there is nothing to step for; false once nobody can command.
-fn take_commands(engine: &mut dyn Engine, inbox: &mut mpsc::Receiver<Command>, readers: &mut Readers) -> bool {
+fn take_commands(
+    engine: &mut dyn Engine,
+    inbox: &mut mpsc::Receiver<Command>,
+    readers: &mut Readers,
+    report: &Report,
+) -> bool {
     loop {
         let command = match (inbox.try_recv(), engine.is_idle()) {
             (Ok(command), _) => command,
@@ -145,7 +205,7 @@ fn take_commands(engine: &mut dyn Engine, inbox: &mut mpsc::Receiver<Command>, r
             },
         };
         apply(engine, readers, command);
-        report(engine.stats());
+        report.stats(engine.stats());
     }
 }
 
@@ -188,13 +248,37 @@ fn emit(engine: &mut dyn Engine, readers: &mut Readers, output: Output) {
     }
 }
 
-fn report(stats: Stats) {
-    gauge!(metric::ENGINE_RUNNING).set(stats.running as f64);
-    gauge!(metric::ENGINE_WAITING).set(stats.waiting as f64);
-    gauge!(metric::ENGINE_CACHE).set(stats.cache_used());
-    counter!(metric::ENGINE_PREFIX_QUERIES).absolute(stats.prompt_tokens);
-    counter!(metric::ENGINE_PREFIX_HITS).absolute(stats.prefix_tokens);
-    counter!(metric::ENGINE_PREEMPTIONS).absolute(stats.preemptions);
+/// A device's metrics.
+struct Report {
+    running: Gauge,
+    waiting: Gauge,
+    cache: Gauge,
+    prefix_queries: Counter,
+    prefix_hits: Counter,
+    preemptions: Counter,
+}
+
+impl Report {
+    fn new(device: &str) -> Self {
+        let labels = [("device", device.to_string())];
+        Self {
+            running: gauge!(metric::ENGINE_RUNNING, &labels),
+            waiting: gauge!(metric::ENGINE_WAITING, &labels),
+            cache: gauge!(metric::ENGINE_CACHE, &labels),
+            prefix_queries: counter!(metric::ENGINE_PREFIX_QUERIES, &labels),
+            prefix_hits: counter!(metric::ENGINE_PREFIX_HITS, &labels),
+            preemptions: counter!(metric::ENGINE_PREEMPTIONS, &labels),
+        }
+    }
+
+    fn stats(&self, stats: Stats) {
+        self.running.set(stats.running as f64);
+        self.waiting.set(stats.waiting as f64);
+        self.cache.set(stats.cache_used());
+        self.prefix_queries.absolute(stats.prompt_tokens);
+        self.prefix_hits.absolute(stats.prefix_tokens);
+        self.preemptions.absolute(stats.preemptions);
+    }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

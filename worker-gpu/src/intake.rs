@@ -12,25 +12,30 @@ mod stages;
 
 use crate::{
     config::Config,
-    driver::{self, Driver},
+    device::Device,
+    driver::Ended,
     engine::{Engine, EngineError},
+    fleet::Fleet,
 };
 use bytes::Bytes;
 use cancels::Cancels;
+use metrics::gauge;
 use protocol::{
     WorkerId,
     topology::{self, OwnQueue},
 };
-use runtime::{BrokerError, Consumer, Context, Delivery};
+use runtime::{BrokerError, Consumer, Context, Delivery, metric};
 use seats::{Origin, Seats};
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::mpsc,
     task::{JoinError, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
+/// How long a job without a seat stays, where the configuration does not say.
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// What handing a job back may take.
 const HAND_BACK: Duration = Duration::from_secs(5);
 
@@ -40,7 +45,7 @@ pub enum RunError {
     /// The broker cannot be used.
     #[error(transparent)]
     Broker(#[from] BrokerError),
-    /// The engine failed; its jobs went back to the queue.
+    /// The engine, or that of the last device that was left, failed; its jobs went back to the queue.
     #[error("the inference engine stopped: {0}")]
     Engine(EngineError),
     /// The engine's thread could not be started.
@@ -51,7 +56,7 @@ pub enum RunError {
 /// What the tasks of all jobs share.
 struct Shared {
     context: Context,
-    driver: Driver,
+    fleet: Fleet,
     worker: WorkerId,
     model: String,
     coalesce: Duration,
@@ -61,21 +66,28 @@ struct Shared {
     hand_back: CancellationToken,
 }
 
-/// Answers inference jobs with `engine` until `context.stop`; then running answers get `drain_ms` to finish.
+/// Answers inference jobs with `engines`, one per device, until `context.stop`; then running answers get `drain_ms` to
+/// finish.
 ///
-/// An engine that fails ends the worker: its jobs go back to the queue for another one, and the caller should exit.
-pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, context: Context) -> Result<(), RunError> {
+/// An engine that fails is taken out and its jobs go back to the queue. The failure of the last one ends the worker, and the
+/// caller should exit.
+pub async fn run(
+    config: Config,
+    engines: Vec<Box<dyn Engine>>,
+    worker: WorkerId,
+    context: Context,
+) -> Result<(), RunError> {
     let ttl = config.affinity_ttl_ms;
-    let patience = (ttl > 0).then(|| Duration::from_millis(ttl.into()));
-    let seats = Seats::new(engine.capacity(), patience);
+    let patience = if ttl > 0 { Duration::from_millis(ttl.into()) } else { PATIENCE };
+    let model = engines.first().map(|engine| engine.model().to_string()).unwrap_or_default();
+    let seats = Seats::new(engines.iter().map(|engine| engine.capacity()).sum(), patience);
     let cancels = context.broker.subscribe(topology::CANCEL).await?;
     let (own, consumer) = consume(&config, &seats, &worker, &context).await?;
-    let model = engine.model().to_string();
-    let (driver, engine_end) = driver::start(engine).map_err(RunError::Thread)?;
+    let (fleet, ends) = Fleet::start(named(&config, engines)).map_err(RunError::Thread)?;
     tracing::info!(%worker, model, seats = seats.total(), "taking inference jobs");
     let shared = Shared {
         context,
-        driver,
+        fleet,
         worker,
         model,
         coalesce: Duration::from_millis(config.coalesce_ms),
@@ -84,12 +96,20 @@ pub async fn run(config: Config, engine: Box<dyn Engine>, worker: WorkerId, cont
         hand_back: CancellationToken::new(),
     };
     let (shared, jobs) = (Arc::new(shared), JoinSet::new());
-    let mut intake = Intake { shared, jobs, cancels, own, consumer, handed_back: Vec::new() };
-    let ended = intake.take_jobs(engine_end).await;
+    let mut intake = Intake { shared, jobs, cancels, own, consumer, ends, handed_back: Vec::new() };
+    let ended = intake.take_jobs().await;
     // Jobs of a failed engine end by themselves.
     let grace = if ended.is_ok() { Duration::from_millis(config.drain_ms) } else { HAND_BACK };
     intake.drain(grace).await;
     ended
+}
+
+/// Each engine with its device's name.
+fn named(config: &Config, engines: Vec<Box<dyn Engine>>) -> Vec<(String, Box<dyn Engine>)> {
+    let labels = Device::parse_all(&config.devices).map(|devices| Device::labels(&devices)).unwrap_or_default();
+    let labels = labels.into_iter().map(Some).chain(std::iter::repeat(None));
+    let name = |(n, label): (usize, Option<String>)| label.unwrap_or_else(|| format!("device {n}"));
+    labels.enumerate().map(name).zip(engines).collect()
 }
 
 /// The worker's own queue, unless the configuration wants none, and the shared one.
@@ -99,19 +119,18 @@ async fn consume(
     worker: &WorkerId,
     context: &Context,
 ) -> Result<(Option<Consumer>, Consumer), BrokerError> {
-    if config.affinity_ttl_ms == 0 {
-        return Ok((None, context.broker.consume(topology::INFERENCE, seats.total()).await?));
-    }
-    let own = OwnQueue::of(worker, config.affinity_ttl_ms);
-    let own = context.broker.consume_own(own, seats.total()).await?;
-    let shared = context.broker.consume(topology::INFERENCE, seats.step()).await?;
-    Ok((Some(own), shared))
+    let own = match config.affinity_ttl_ms {
+        0 => None,
+        ttl => Some(context.broker.consume_own(OwnQueue::of(worker, ttl), seats.total()).await?),
+    };
+    Ok((own, context.broker.consume(topology::INFERENCE, seats.step()).await?))
 }
 
 struct Intake {
     shared: Arc<Shared>,
     jobs: JoinSet<Option<Delivery>>,
     cancels: mpsc::Receiver<Bytes>,
+    ends: mpsc::Receiver<Ended>,
     /// Of the worker's own queue.
     own: Option<Consumer>,
     /// Of the shared queue.
@@ -121,14 +140,14 @@ struct Intake {
 }
 
 impl Intake {
-    async fn take_jobs(&mut self, mut engine_end: oneshot::Receiver<EngineError>) -> Result<(), RunError> {
+    async fn take_jobs(&mut self) -> Result<(), RunError> {
         let stop = self.shared.context.stop.clone();
         loop {
             self.consumer.limit(self.shared.seats.left());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                Ok(error) = &mut engine_end => return Err(RunError::Engine(error)),
+                Some(ended) = self.ends.recv() => self.lose(ended)?,
                 Some(body) = self.cancels.recv() => self.shared.cancels.broadcast(&body),
                 Some(ended) = self.jobs.join_next() => self.ended(ended),
                 Some(delivery) = next(&mut self.own) => self.begin(delivery, self.shared.seats.own()),
@@ -138,6 +157,18 @@ impl Intake {
                 },
             }
         }
+    }
+
+    /// Goes on with the other devices, if there are any.
+    fn lose(&self, ended: Ended) -> Result<(), RunError> {
+        let Ended { device, capacity, error } = ended;
+        tracing::error!(device, %error, "a device failed and is taken out; its jobs go back to the queue");
+        gauge!(metric::DEVICE_UP, "device" => device).set(0.0);
+        if !self.shared.fleet.is_alive() {
+            return Err(RunError::Engine(error));
+        }
+        self.shared.seats.lose(capacity);
+        Ok(())
     }
 
     fn begin(&mut self, delivery: Delivery, origin: Origin) {

@@ -3,17 +3,19 @@
 //! A job's way reads from top to bottom: [`run`] takes it from the broker, [`Engine::add`] queues it, [`Engine::step`]
 //! generates, and the job's own task publishes coalesced frames and settles the delivery after the last one.
 //!
-//! Concurrency: the engine is synchronous and lives on one OS thread, which alone touches it. Each job is one task. The
-//! two meet in bounded channels only; a job's task that ends takes its sequence out of the engine.
+//! Concurrency: an engine is synchronous and lives on one OS thread, which alone touches it; there is one per device. Each
+//! job is one task. The two meet in bounded channels only; a job's task that ends takes its sequence out of the engine.
 
 mod candle;
 mod config;
 #[cfg(any(feature = "cuda", test))]
 #[expect(dead_code, reason = "no engine opens it yet")]
 mod cuda;
+mod device;
 mod driver;
 mod echo;
 mod engine;
+mod fleet;
 mod intake;
 mod local;
 mod open;
@@ -28,6 +30,6 @@ pub use config::{Config, Secret};
 pub use engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats};
 pub use intake::{RunError, run};
 pub use local::LoadError;
-pub use open::{OpenError, open};
+pub use open::{OpenError, open, open_all};
 pub use openai::SetupError;
 pub use weights::{Mismatch, WeightsError, WeightsProblem};

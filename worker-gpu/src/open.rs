@@ -1,7 +1,9 @@
 //! From a configured engine to a running one.
 
 use crate::{
+    candle,
     config::Config,
+    device::Device,
     echo::Echo,
     engine::Engine,
     local::{self, LoadError},
@@ -65,16 +67,39 @@ fn echo(query: &str) -> Option<Choice> {
     Some(Choice::Echo { delay: Duration::from_millis(delay_ms) })
 }
 
-/// Opens the engine that `config` names; a model is loaded whole, so this takes seconds and blocks.
+/// Opens the engine that `config` names, on its first device; a model is loaded whole, so this takes seconds and blocks.
 pub fn open(config: &Config, models_dir: &Path) -> Result<Box<dyn Engine>, OpenError> {
+    open_on(Device::parse_all(&config.devices)?[0], config, models_dir)
+}
+
+/// Opens the engine that `config` names on each of its devices, in order; see [`open`].
+pub fn open_all(config: &Config, models_dir: &Path) -> Result<Vec<Box<dyn Engine>>, OpenError> {
+    let devices = Device::parse_all(&config.devices)?;
+    let on_cpu = devices.iter().filter(|device| **device == Device::Cpu).count();
+    let threads = if on_cpu > 1 { (candle::wanted(config.threads) / on_cpu).max(1) } else { config.threads };
+    if on_cpu > 1 {
+        tracing::info!(
+            on_cpu,
+            threads,
+            "each engine on the CPU loads the weights for itself and gets its share of the threads"
+        );
+    }
+    let config = Config { threads, ..config.clone() };
+    devices.into_iter().map(|device| open_on(device, &config, models_dir)).collect()
+}
+
+fn open_on(device: Device, config: &Config, models_dir: &Path) -> Result<Box<dyn Engine>, OpenError> {
     match Choice::parse(&config.engine)? {
         Choice::Echo { delay } => {
             tracing::warn!("inference.engine = echo: repeats its input; it is for tests and overhead benchmarks only");
             Ok(Box::new(Echo::new(config, delay)))
         }
         Choice::Candle { file } => {
-            let clock = Arc::new(runtime::clock::System);
-            Ok(Box::new(local::open(config, &model_path(&file, models_dir), clock)?))
+            let (path, clock) = (model_path(&file, models_dir), Arc::new(runtime::clock::System));
+            match device {
+                Device::Cpu => Ok(Box::new(local::open(config, &path, clock)?)),
+                Device::Cuda(_) => Err(Problem::new("inference.devices", device, "\"cpu\" for this model").into()),
+            }
         }
         Choice::Openai { base, model } => Ok(Box::new(OpenaiEngine::open(config, base, model)?)),
     }

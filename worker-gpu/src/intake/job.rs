@@ -24,7 +24,7 @@ const STARTING_STEPS: u64 = 2;
 enum Settlement {
     /// It is answered, a later delivery of the job answers it, or nobody awaits the answer.
     Ack,
-    /// Another worker should try, once this one has left the queue.
+    /// Another device or worker should try; this one, if it has no device left, once it has left the queue.
     HandBack,
     /// It waited here long enough; others should begin it.
     SendOn,
@@ -45,8 +45,10 @@ pub(super) async fn run(delivery: Delivery, origin: Origin, shared: Arc<Shared>)
             Settlement::DeadLetter
         }
     };
-    let is_own = matches!(origin, Origin::Own(_));
+    let is_own = origin.is_own();
     let settled = match settlement {
+        // There are other devices, so the job may come back.
+        Settlement::HandBack if shared.fleet.is_alive() && !shared.hand_back.is_cancelled() => delivery.requeue().await,
         Settlement::HandBack => return Some(delivery),
         Settlement::Ack => delivery.ack().await,
         // From the worker's own queue that is the way to the shared one.
@@ -73,7 +75,7 @@ fn parse(body: &[u8]) -> Result<Envelope<InferenceJob>, String> {
 }
 
 async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, origin: &Origin, shared: &Shared) -> Settlement {
-    let start_by = shared.seats.start_by(origin, attempt, envelope.published, shared.context.clock.now());
+    let until = shared.seats.wait_until(origin, attempt, envelope.published, shared.context.clock.now());
     let ticket = shared.cancels.enter(envelope.job.clone());
     let tokens = ticket.tokens.clone();
     tokio::select! {
@@ -81,14 +83,14 @@ async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, origin: &Origin
         () = shared.hand_back.cancelled() => Settlement::HandBack,
         // The later delivery answers. Requeued, a copy of the job would come back and end that one in turn.
         () = tokens.superseded.cancelled() => Settlement::Ack,
-        settlement = answer(envelope, attempt, (start_by, &tokens), shared) => settlement,
+        settlement = answer(envelope, attempt, (origin, until, &tokens), shared) => settlement,
     }
 }
 
 async fn answer(
     envelope: Envelope<InferenceJob>,
     attempt: u32,
-    (start_by, tokens): (Option<Instant>, &Tokens),
+    (origin, until, tokens): (&Origin, Option<Instant>, &Tokens),
     shared: &Shared,
 ) -> Settlement {
     let context = &shared.context;
@@ -100,7 +102,7 @@ async fn answer(
             let nothing = Event::Finished { reason: FinishReason::Cancelled, usage: Usage::default() };
             return acked(replies.finish(nothing).await);
         }
-        seat = shared.seats.take(start_by, shared) => seat,
+        seat = shared.seats.take(until, shared) => seat,
     };
     let Some(_seat) = seat else { return Settlement::SendOn };
     let Envelope { tenant, deadline, published, traceparent, mut body, .. } = envelope;
@@ -111,10 +113,10 @@ async fn answer(
     if attempt > 0 {
         body.priority = body.priority.max(Priority::Retry);
     }
-    match shared.driver.add(tenant, body).await {
+    match shared.fleet.add(tenant, body).await {
         Ok(sequence) => {
             let stream = Stream::new(shared, sequence, replies, stages, (published, deadline), attempt);
-            let stream = Stream { start_by, ..stream };
+            let stream = Stream { start_by: until.filter(|_| origin.is_own()), ..stream };
             stream.run(tokens).await
         }
         Err(AddError::Refused(failure)) => acked(replies.finish(Event::Failed(failure)).await),
@@ -135,7 +137,7 @@ struct Stream<'a> {
     /// Tokens that have shown no text yet.
     silent: u32,
     flushed: Option<Instant>,
-    /// When it must have started.
+    /// When it must have started, if it came from the worker's own queue.
     start_by: Option<Instant>,
 }
 

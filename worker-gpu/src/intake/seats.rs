@@ -2,9 +2,15 @@
 
 use super::Shared;
 use protocol::Timestamp;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::{Instant, sleep_until},
 };
 
@@ -21,30 +27,49 @@ pub(super) enum Origin {
     Own(#[expect(dead_code, reason = "it counts while it lives")] Arc<()>),
 }
 
+impl Origin {
+    pub fn is_own(&self) -> bool {
+        matches!(self, Origin::Own(_))
+    }
+}
+
 /// Jobs that are in the engine or next to it, at most.
 pub(super) struct Seats {
-    free: Semaphore,
-    total: u16,
+    free: Arc<Semaphore>,
+    total: AtomicU16,
     own: Arc<()>,
-    patience: Option<Duration>,
+    patience: Duration,
 }
 
 impl Seats {
-    /// For an engine with `slots`; another worker should get what has not started after `patience`, if that is given.
-    pub fn new(slots: usize, patience: Option<Duration>) -> Self {
+    /// For engines with `slots` together; another worker should get what does not start within `patience`.
+    pub fn new(slots: usize, patience: Duration) -> Self {
         let spare = (slots / SLOTS_PER_SPARE).min(SPARE_MAX);
         let total = u16::try_from(slots + spare).unwrap_or(u16::MAX);
-        Self { free: Semaphore::new(total.into()), total, own: Arc::default(), patience }
+        Self {
+            free: Arc::new(Semaphore::new(total.into())),
+            total: AtomicU16::new(total),
+            own: Arc::default(),
+            patience,
+        }
     }
 
     /// How many there are.
     pub fn total(&self) -> u16 {
-        self.total
+        self.total.load(Ordering::Relaxed)
+    }
+
+    /// `slots` are lost; their seats go as they are left.
+    pub fn lose(&self, slots: usize) {
+        let lost = u16::try_from(slots).unwrap_or(u16::MAX).min(self.total());
+        self.total.fetch_sub(lost, Ordering::Relaxed);
+        let free = self.free.clone();
+        tokio::spawn(async move { free.acquire_many_owned(lost.into()).await.map(OwnedSemaphorePermit::forget) });
     }
 
     /// How many shared jobs are asked for at a time.
     pub fn step(&self) -> u16 {
-        self.total.div_ceil(STEPS)
+        self.total().div_ceil(STEPS)
     }
 
     /// The origin of a job that came from the worker's own queue.
@@ -54,30 +79,30 @@ impl Seats {
 
     /// What jobs of the worker's own queue, seated or waiting, leave for shared ones.
     pub fn left(&self) -> u16 {
-        self.total.saturating_sub(u16::try_from(Arc::strong_count(&self.own) - 1).unwrap_or(u16::MAX))
+        self.total().saturating_sub(u16::try_from(Arc::strong_count(&self.own) - 1).unwrap_or(u16::MAX))
     }
 
-    /// When a job that came just now must have started. One of the worker's own queue has waited there since it was
-    /// published; a shared one that came too many moves on once, which is its next attempt.
-    pub fn start_by(&self, origin: &Origin, attempt: u32, published: Timestamp, now: Timestamp) -> Option<Instant> {
+    /// Until when a job that came just now may wait. One of the worker's own queue has waited there since it was published; a
+    /// shared one that came too many moves on once, which is its next attempt.
+    pub fn wait_until(&self, origin: &Origin, attempt: u32, published: Timestamp, now: Timestamp) -> Option<Instant> {
         let waited = match origin {
             Origin::Own(_) => Duration::from_millis(now.ms_from(published)),
             Origin::Shared if attempt == 0 => Duration::ZERO,
             Origin::Shared => return None,
         };
-        Some(Instant::now() + self.patience?.saturating_sub(waited))
+        Some(Instant::now() + self.patience.saturating_sub(waited))
     }
 
     /// Waits for a seat; `None`: another worker should take the job.
-    pub async fn take<'a>(&'a self, start_by: Option<Instant>, shared: &Shared) -> Option<SemaphorePermit<'a>> {
-        let Some(start_by) = start_by else {
+    pub async fn take<'a>(&'a self, until: Option<Instant>, shared: &Shared) -> Option<SemaphorePermit<'a>> {
+        let Some(until) = until else {
             return self.free.acquire().await.ok();
         };
         tokio::select! {
             biased;
             seat = self.free.acquire() => seat.ok(),
             () = shared.context.stop.cancelled() => None,
-            () = sleep_until(start_by) => None,
+            () = sleep_until(until) => None,
         }
     }
 }

@@ -48,15 +48,15 @@ impl Desk {
 
     /// Starts a worker with the engine that `config` names.
     pub fn work(&self, config: Config) -> Worker {
-        let engine = worker_gpu::open(&config, std::path::Path::new("/nowhere")).unwrap();
-        self.work_with(config, engine)
+        let engines = worker_gpu::open_all(&config, std::path::Path::new("/nowhere")).unwrap();
+        self.work_with(config, engines)
     }
 
-    pub fn work_with(&self, config: Config, engine: Box<dyn Engine>) -> Worker {
+    pub fn work_with(&self, config: Config, engines: Vec<Box<dyn Engine>>) -> Worker {
         let stop = CancellationToken::new();
         let context = Context { stop: stop.clone(), ..self.context.clone() };
         let worker = WorkerId::from_uuid(context.random.uuid());
-        let running = tokio::spawn(worker_gpu::run(config, engine, worker.clone(), context));
+        let running = tokio::spawn(worker_gpu::run(config, engines, worker.clone(), context));
         Worker { id: worker, stop, running }
     }
 

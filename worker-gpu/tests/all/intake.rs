@@ -227,7 +227,7 @@ impl Engine for Failing {
 async fn a_failing_engine_ends_the_worker_and_its_jobs_go_back() {
     for panics in [false, true] {
         let mut desk = Desk::new().await;
-        let worker = desk.work_with(Config::default(), Box::new(Failing { ids: vec![], panics }));
+        let worker = desk.work_with(Config::default(), vec![Box::new(Failing { ids: vec![], panics })]);
         desk.submit("job_1", "hello").await;
         let ended = tokio::time::timeout(Duration::from_secs(10), worker.running).await.unwrap().unwrap();
         assert!(matches!(ended, Err(RunError::Engine(_))), "{ended:?}");
@@ -242,7 +242,7 @@ async fn a_job_that_meets_a_failing_engine_each_time_is_answered() {
     let mut desk = Desk::new().await;
     desk.submit("job_1", "hello").await;
     for _ in 0..8 {
-        let worker = desk.work_with(Config::default(), Box::new(Failing { ids: vec![], panics: false }));
+        let worker = desk.work_with(Config::default(), vec![Box::new(Failing { ids: vec![], panics: false })]);
         let _ = tokio::time::timeout(Duration::from_secs(10), worker.running).await.unwrap();
         if desk.dead_letters().await == 1 {
             break;
@@ -255,7 +255,7 @@ async fn a_job_that_meets_a_failing_engine_each_time_is_answered() {
 #[tokio::test]
 async fn a_prompt_whose_preparation_panics_fails_alone() {
     let mut desk = Desk::new().await;
-    let worker = desk.work_with(Config::default(), Box::new(Failing { ids: vec![], panics: true }));
+    let worker = desk.work_with(Config::default(), vec![Box::new(Failing { ids: vec![], panics: true })]);
     desk.submit("job_1", "poison").await;
     assert!(matches!(desk.answer().await.last(), Event::Failed(failure) if failure.code == ErrorCode::EngineFailed));
     worker.stop().await.unwrap();

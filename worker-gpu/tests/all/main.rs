@@ -3,6 +3,7 @@
 
 mod affinity;
 mod desk;
+mod devices;
 mod fake_server;
 mod intake;
 mod openai;
