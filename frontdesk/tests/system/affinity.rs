@@ -3,7 +3,7 @@
 use crate::{
     client::Customer,
     distributed::Cluster,
-    harness::{Frontdesk, http},
+    harness::{Frontdesk, cache, http},
 };
 use std::time::{Duration, Instant};
 
@@ -73,6 +73,31 @@ async fn sessions_go_back_to_their_worker_and_leave_it_when_it_is_busy_or_dead()
     let answer = customer.ask(&session, "seven").await;
     assert!(answer["text"].as_str().unwrap().contains("seven"), "{answer}");
     assert!(begin.elapsed() < TTL * 6, "a killed worker costs {:?}", begin.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_worker_of_the_first_turn_has_it_in_the_cache() {
+    let models = format!("models_dir={}", cache().join("models").display());
+    let real = ["--set", "inference.engine=candle:SmolLM2-135M-Instruct.Q4_1.gguf", "--set", &models];
+    let small =
+        ["--set", "inference.cache_mib=128", "--set", "inference.threads=1", "--set", "session.answer_tokens=8"];
+    let cluster = Cluster::start(&[&real[..], &small[..], &["--set", "retrieval.embedder=hashing:"]].concat());
+    let (_retrieval, gateway) = (cluster.role("worker-retrieval", &[]).await, cluster.role("gateway", &[]).await);
+    let workers = [cluster.role("worker-gpu", &[]).await, cluster.role("worker-gpu", &[]).await];
+    let customer = Customer::new(&gateway.url);
+    let session = customer.create().await;
+    for question in ["What do you sell?", "And to whom?", "Since when?"] {
+        customer.ask(&session, question).await;
+    }
+    assert_eq!(affinity(&gateway, "hit").await, 2.0);
+    let mut prompts = [0.0; 2];
+    let mut hits = [0.0; 2];
+    for (n, worker) in workers.iter().enumerate() {
+        prompts[n] = metric(worker, "vllm:prefix_cache_queries_total").await;
+        hits[n] = metric(worker, "vllm:prefix_cache_hits_total").await;
+    }
+    let (one, other) = if prompts[0] > 0.0 { (0, 1) } else { (1, 0) };
+    assert!(hits[one] >= 128.0 && prompts[other] == 0.0, "{hits:?} of {prompts:?} tokens");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -77,7 +77,7 @@ async fn a_device_that_fails_is_taken_out_and_the_other_answers_its_jobs() {
         }
         let attempts = attempts(&mut desk, 8).await;
         let again = attempts.values().filter(|attempt| **attempt == 1).count();
-        assert!((1..=2).contains(&again), "those that were on the failed device: {attempts:?}");
+        assert!((1..=3).contains(&again), "those that ran or waited on the failed device: {attempts:?}");
         assert!(attempts.values().all(|attempt| *attempt <= 1), "{attempts:?}");
         worker.stop().await.unwrap();
         assert_eq!((desk.jobs_left().await, desk.dead_letters().await), (0, 0));
