@@ -148,3 +148,15 @@ fn check_memory(
     }
     Err(LoadError::Memory { path: path.into(), weights, cache, available })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_called_as_its_file_or_directory_is() {
+        let name = |path: &str| model_name(Path::new(path));
+        assert_eq!(name("/models/qwen2.5-1.5b-q4_k_m.gguf"), "qwen2.5-1.5b-q4_k_m");
+        assert_eq!(name("/models/Qwen3-0.6B/"), "Qwen3-0.6B");
+    }
+}

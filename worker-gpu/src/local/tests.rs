@@ -1,4 +1,7 @@
-//! The whole engine: what a sequence says does not depend on what runs beside it.
+//! The whole engine.
+
+mod invariants;
+mod watch;
 
 use super::{LoadError, LocalEngine};
 use crate::{
@@ -6,13 +9,8 @@ use crate::{
     config::Config,
     engine::{Engine, Output, Request, SequenceId},
 };
-use candle_core::quantized::GgmlDType;
-use proptest::{
-    prelude::*,
-    test_runner::{RngAlgorithm, TestRng, TestRunner},
-};
 use protocol::{ChatMessage, ErrorCode, FinishReason, Priority, Role, Sampling, TenantId, Usage};
-use std::{cell::RefCell, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 fn open(written: &Written, config: &Config) -> LocalEngine {
     super::open(config, &written.path, Arc::new(runtime::clock::System)).unwrap()
@@ -81,53 +79,6 @@ fn run(
 
 fn alone(engine: &mut dyn Engine, request: &Request) -> Said {
     run(engine, std::slice::from_ref(request), &[0], &[None]).remove(&request.id.0).unwrap()
-}
-
-type Case = (Vec<(String, usize, bool, Option<usize>)>, usize, usize);
-
-fn cases() -> impl Strategy<Value = Case> {
-    let request = ("[a-z ]{1,90}", 0usize..12, any::<bool>(), prop::option::weighted(0.2, 0usize..20));
-    (prop::collection::vec(request, 1..7), 1usize..5, 5usize..40)
-}
-
-fn neighbours_change_nothing(tiny: Tiny, cases_to_try: u32) {
-    let written = tiny.write();
-    let quiet = RefCell::new(open(&written, &config(1, 256)));
-    let config_of_runs = ProptestConfig { cases: cases_to_try, failure_persistence: None, ..Default::default() };
-    // The same cases in every run: whether a change broke something must not depend on luck.
-    let mut runner = TestRunner::new_with_rng(config_of_runs, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
-    let outcome = runner.run(&cases(), |(prompts, max_sequences, batch_tokens)| {
-        let hot = |warm: bool| if warm { 0.8 } else { 0.0 };
-        let requests: Vec<Request> =
-            prompts.iter().enumerate().map(|(n, (text, _, warm, _))| request(n as u64, text, hot(*warm))).collect();
-        let arrivals: Vec<usize> = prompts.iter().map(|(_, arrival, _, _)| *arrival).collect();
-        let departures: Vec<Option<usize>> =
-            prompts.iter().map(|(_, arrival, _, after)| after.map(|n| arrival + n)).collect();
-        let together =
-            run(&mut open(&written, &config(max_sequences, batch_tokens)), &requests, &arrivals, &departures);
-        for (n, request) in requests.iter().enumerate() {
-            let expected = alone(&mut *quiet.borrow_mut(), request);
-            match together.get(&(n as u64)) {
-                Some(said) if said.end.is_some() => prop_assert_eq!(said, &expected),
-                Some(said) => prop_assert!(departures[n].is_some() && expected.text.starts_with(&said.text)),
-                None => prop_assert!(departures[n].is_some()),
-            }
-        }
-        Ok(())
-    });
-    outcome.unwrap();
-}
-
-#[test]
-fn batched_is_alone_for_every_architecture() {
-    for arch in ["qwen2", "qwen3", "llama"] {
-        neighbours_change_nothing(Tiny::exact(arch), 12);
-    }
-}
-
-#[test]
-fn batched_is_alone_on_quantized_weights() {
-    neighbours_change_nothing(Tiny::quantized("qwen2", GgmlDType::Q8_0), 12);
 }
 
 #[test]

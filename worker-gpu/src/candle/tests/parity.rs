@@ -97,3 +97,25 @@ fn chunks_and_neighbours_change_no_bit() {
         }
     }
 }
+
+/// Every format of llama.cpp's usual files is read, and finer ones are nearer.
+#[test]
+fn every_usual_format_is_read() {
+    use GgmlDType::{F16, Q2K, Q3K, Q4_0, Q4_1, Q4K, Q5_0, Q5_1, Q5K, Q6K, Q8_0};
+    for (dtype, tolerance) in [
+        (F16, 1e-2),
+        (Q8_0, 0.2),
+        (Q6K, 0.3),
+        (Q5K, 0.6),
+        (Q5_1, 0.6),
+        (Q5_0, 0.6),
+        (Q4K, 1.0),
+        (Q4_1, 1.0),
+        (Q4_0, 1.2),
+        (Q3K, 2.0),
+        (Q2K, 4.0),
+    ] {
+        let worst = worst_difference(&Tiny::quantized("qwen3", dtype), 16);
+        assert!(worst < tolerance, "{dtype:?}: {worst}");
+    }
+}
