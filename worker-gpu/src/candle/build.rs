@@ -28,7 +28,7 @@ pub(crate) fn bytes(checkpoint: &Checkpoint) -> Result<u64, WeightsError> {
             Kind::Blocks(_) | Kind::Other => 9 * count as u64 / 8,
         })
     };
-    checkpoint.shape.parts().into_iter().map(held).sum()
+    checkpoint.shape.parts().map(held).sum()
 }
 
 impl Builder<'_> {

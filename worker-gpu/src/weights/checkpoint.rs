@@ -28,11 +28,12 @@ pub(crate) struct Info {
 }
 
 impl Checkpoint {
-    /// Opens a GGUF file, or a directory in Hugging Face's format. Every weight is there and has the right shape.
+    /// Opens a GGUF file, or a directory in Hugging Face's format. Every weight is there whole and has the
+    /// right shape.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
         let opened = if path.is_dir() { Self::directory(path)? } else { Self::gguf(path)? };
         opened.shape.check().map_err(|problem| problem.at(path))?;
-        opened.shape.parts().into_iter().try_for_each(|part| opened.info(part).map(drop))?;
+        opened.shape.parts().try_for_each(|part| opened.info(part).map(drop))?;
         Ok(opened)
     }
 
@@ -69,7 +70,10 @@ impl Checkpoint {
         }
         let name = format!("{}.weight", self.name(part));
         let found = self.find(&name).ok_or_else(|| WeightsProblem::tensor(&name, "missing; the file is incomplete"));
-        let checked = found.and_then(|info| info.bytes(&name, &self.shape.dims(part)).map(|_| info));
+        let checked = found.and_then(|info| {
+            let len = info.bytes(&name, &self.shape.dims(part))?;
+            self.check_place(&name, len).map(|()| info)
+        });
         checked.map_err(|problem| self.at(&name, problem))
     }
 
@@ -148,6 +152,14 @@ impl Checkpoint {
         match &self.source {
             Source::Gguf(gguf) => gguf.bytes(name, len),
             Source::Directory(tensors) => tensors.bytes(name, len),
+        }
+    }
+
+    /// Whether a tensor's bytes are in the file. Of safetensors files the header has been compared with the length.
+    fn check_place(&self, name: &str, len: usize) -> Result<(), WeightsProblem> {
+        match &self.source {
+            Source::Gguf(gguf) => gguf.check_place(name, len),
+            Source::Directory(_) => Ok(()),
         }
     }
 

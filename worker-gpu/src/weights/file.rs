@@ -25,12 +25,18 @@ impl Parts {
         Ok(Self { path: path.into(), len, file: Mutex::new(file) })
     }
 
+    /// Whether there are `len` bytes from `offset` on.
+    pub fn check(&self, offset: u64, len: usize) -> Result<(), WeightsProblem> {
+        let end = offset.saturating_add(len as u64);
+        match end > self.len {
+            true => Err(WeightsProblem::Format(format!("the file ends after {} bytes of {end}", self.len))),
+            false => Ok(()),
+        }
+    }
+
     /// `len` bytes from `offset` on.
     pub fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, WeightsProblem> {
-        let end = offset.saturating_add(len as u64);
-        if end > self.len {
-            return Err(WeightsProblem::Format(format!("the file ends after {} bytes of {end}", self.len)));
-        }
+        self.check(offset, len)?;
         let mut bytes = vec![0; len];
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         file.seek(SeekFrom::Start(offset))?;

@@ -30,9 +30,19 @@ impl Gguf {
     }
 
     pub fn bytes(&self, name: &str, len: usize) -> Result<Vec<u8>, WeightsProblem> {
-        let info = self.content.tensor_infos.get(name).ok_or_else(|| WeightsProblem::tensor(name, "missing"))?;
-        let read = self.parts.read(self.content.tensor_data_offset.saturating_add(info.offset), len);
+        let read = self.parts.read(self.offset(name)?, len);
         read.map_err(|problem| WeightsProblem::tensor(name, problem))
+    }
+
+    /// Whether all bytes of a tensor are in the file.
+    pub fn check_place(&self, name: &str, len: usize) -> Result<(), WeightsProblem> {
+        let found = self.parts.check(self.offset(name)?, len);
+        found.map_err(|problem| WeightsProblem::tensor(name, problem))
+    }
+
+    fn offset(&self, name: &str) -> Result<u64, WeightsProblem> {
+        let info = self.content.tensor_infos.get(name).ok_or_else(|| WeightsProblem::tensor(name, "missing"))?;
+        Ok(self.content.tensor_data_offset.saturating_add(info.offset))
     }
 
     pub fn shape(&self) -> Result<Shape, WeightsProblem> {

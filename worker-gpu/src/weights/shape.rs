@@ -73,8 +73,8 @@ impl Shape {
                 format!("{heads} of queries are no multiple of {kv_heads} of keys"),
             ));
         }
-        if !self.head_dim.is_multiple_of(2) {
-            return Err(WeightsProblem::key("head size", format!("{} is odd", self.head_dim)));
+        if self.head_dim == 0 || !self.head_dim.is_multiple_of(2) {
+            return Err(WeightsProblem::key("head size", format!("{} is not even and positive", self.head_dim)));
         }
         Ok(())
     }
@@ -91,12 +91,12 @@ impl Shape {
     }
 
     /// All weights that the model must have.
-    pub fn parts(&self) -> Vec<Part> {
+    pub fn parts(&self) -> impl Iterator<Item = Part> {
         let head = (!self.tied).then_some(Part::Head);
         let normed = self.has_head_norms();
         let has = move |part: &LayerPart| normed || !matches!(part, LayerPart::QueryNorm | LayerPart::KeyNorm);
         let layer = |number| LayerPart::ALL.into_iter().filter(has).map(move |part| Part::Layer(number, part));
-        [Part::Embedding, Part::Norm].into_iter().chain(head).chain((0..self.layers).flat_map(layer)).collect()
+        [Part::Embedding, Part::Norm].into_iter().chain(head).chain((0..self.layers).flat_map(layer))
     }
 
     /// The dimensions of a weight.

@@ -114,6 +114,16 @@ fn an_unknown_way_to_split_words_is_refused() {
 }
 
 #[test]
+fn a_file_without_a_template_or_words_is_refused() {
+    for key in ["tokenizer.chat_template", "tokenizer.ggml.tokens", "tokenizer.ggml.merges", "tokenizer.ggml.model"] {
+        let mut content = converted(&dir("qwen3"), "qwen2");
+        content.metadata.remove(key);
+        let error = from_gguf(&content).err().unwrap();
+        assert!(error.contains(key), "{error}");
+    }
+}
+
+#[test]
 fn what_a_directory_lacks_is_said() {
     let without = |file: &str, text: Option<&str>| {
         let copy = tempfile::tempdir().unwrap();

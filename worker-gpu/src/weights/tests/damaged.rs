@@ -36,12 +36,22 @@ fn says(message: &str, all: &[&str]) {
 fn a_wrong_configuration_is_named() {
     says(&configured(&json!({"model_type": "mamba"})), &["config.json: model_type: \"mamba\"", "qwen3"]);
     says(&configured(&json!({"num_key_value_heads": 3})), &["heads"]);
-    says(&configured(&json!({"head_dim": 15})), &["head size: 15 is odd"]);
+    says(&configured(&json!({"head_dim": 15})), &["head size: 15 is not even"]);
     says(
         &error("qwen2", |dir| std::fs::write(dir.join("config.json"), "{").unwrap()),
         &["config.json: not readable JSON"],
     );
     says(&error("qwen2", |dir| std::fs::remove_file(dir.join("config.json")).unwrap()), &["config.json: "]);
+}
+
+#[test]
+fn sizes_without_sense_are_refused_at_once() {
+    says(&configured(&json!({"num_attention_heads": 1 << 20, "head_dim": null})), &["head size: 0"]);
+    says(
+        &configured(&json!({"num_hidden_layers": 1 << 24})),
+        &["tensor model.layers.3.input_layernorm.weight: missing"],
+    );
+    says(&configured(&json!({"num_hidden_layers": (1 << 24) + 1})), &["num_hidden_layers: 16777217"]);
 }
 
 #[test]
