@@ -95,7 +95,9 @@ impl Shape {
         let head = (!self.tied).then_some(Part::Head);
         let normed = self.has_head_norms();
         let has = move |part: &LayerPart| normed || !matches!(part, LayerPart::QueryNorm | LayerPart::KeyNorm);
-        let layer = |number| LayerPart::ALL.into_iter().filter(has).map(move |part| Part::Layer(number, part));
+        let layer = move |number| {
+            LayerPart::ALL.into_iter().filter(move |part| has(part)).map(move |part| Part::Layer(number, part))
+        };
         [Part::Embedding, Part::Norm].into_iter().chain(head).chain((0..self.layers).flat_map(layer))
     }
 
