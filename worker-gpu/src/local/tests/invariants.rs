@@ -78,10 +78,10 @@ fn cases() -> impl Strategy<Value = Case> {
         any::<prop::sample::Index>(),
         any::<bool>(),
         any::<bool>(),
-        0usize..40,
+        0usize..24,
         prop::option::weighted(0.2, 0usize..50),
     );
-    let asks = (prop::collection::vec(words, 1..5), prop::collection::vec(ask, 1..12)).prop_map(|(words, asks)| {
+    let asks = (prop::collection::vec(words, 1..8), prop::collection::vec(ask, 1..16)).prop_map(|(words, asks)| {
         let ask = |(which, tenant, urgent, arrival, leaves_after): (prop::sample::Index, _, _, _, _)| Ask {
             words: which.get(&words).clone(),
             tenant,
@@ -91,7 +91,7 @@ fn cases() -> impl Strategy<Value = Case> {
         };
         asks.into_iter().map(ask).collect()
     });
-    (asks, 1usize..9, 9usize..90, 14usize..26, 1usize..4).prop_map(
+    (asks, 1usize..9, 9usize..90, 14usize..18, 1usize..4).prop_map(
         |(asks, max_sequences, batch_tokens, blocks, threads)| Case {
             asks,
             max_sequences,
