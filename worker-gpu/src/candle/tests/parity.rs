@@ -113,6 +113,6 @@ fn every_usual_format_is_read() {
         }
         let worst = worst_difference_of(&tiny, &written, 16);
         println!("{dtype:?}: {worst}");
-        assert!(worst < if dtype == F16 { 1e-3 } else { 0.5 }, "{dtype:?}: {worst}");
+        assert!(worst < if dtype == F16 { 1e-3 } else { 0.25 }, "{dtype:?}: {worst}");
     }
 }
