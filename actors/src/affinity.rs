@@ -1,7 +1,10 @@
-//! Which worker a session's next turn should go to: the one that has its past turns in the cache.
+//! Which worker a turn should go to: the one that has the conversation so far in the cache.
 
-use crate::state::Served;
-use protocol::{Timestamp, WorkerId};
+mod requests;
+
+use crate::{ask::Ask, state::Served};
+use protocol::{TenantId, Timestamp, WorkerId};
+use requests::Requests;
 use runtime::metric;
 use std::{
     collections::HashMap,
@@ -30,9 +33,25 @@ pub(crate) enum Outcome {
 pub(crate) struct Affinity {
     /// Until when they are not asked.
     paused: Mutex<HashMap<WorkerId, Timestamp>>,
+    requests: Mutex<Requests>,
 }
 
 impl Affinity {
+    /// Who answered what `ask` goes on from. A session keeps that itself, in `kept`.
+    pub fn last_served(&self, tenant: &TenantId, ask: &Ask, kept: Option<&Served>) -> Option<Served> {
+        match ask {
+            Ask::Message(_) => kept.cloned(),
+            Ask::Completion(completion) => self.requests().continued(tenant, &completion.messages),
+        }
+    }
+
+    /// `ask` is answered, as `served` tells.
+    pub fn served(&self, tenant: &TenantId, ask: &Ask, served: Served) {
+        if let Ask::Completion(completion) = ask {
+            self.requests().remember(tenant, &completion.messages, served);
+        }
+    }
+
     /// Who should answer a session that was last `served`, at most `age_ms` ago (0: nobody in particular).
     pub fn choose(&self, served: Option<&Served>, now: Timestamp, age_ms: u64) -> Option<WorkerId> {
         let served = served.filter(|served| age_ms > 0 && served.is_recent(now, age_ms))?;
@@ -59,6 +78,10 @@ impl Affinity {
         if paused.len() < REMEMBERED {
             paused.insert(worker.clone(), now.after_ms(PAUSE_MS));
         }
+    }
+
+    fn requests(&self) -> MutexGuard<'_, Requests> {
+        self.requests.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn paused(&self) -> MutexGuard<'_, HashMap<WorkerId, Timestamp>> {

@@ -47,6 +47,9 @@ impl Session {
                     let outcome = if asked == worker { Outcome::Hit } else { Outcome::Spill };
                     self.env.affinity.note(&asked, outcome, now);
                 }
+                if let Some(served) = running.served.clone() {
+                    self.env.affinity.served(&tenant, &running.ask, served);
+                }
                 running.observed.model(&model);
                 running.log.set_model(model);
                 None

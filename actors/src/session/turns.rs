@@ -59,7 +59,7 @@ pub(super) struct Running {
     /// To which worker it was sent; `None` once that has become known to be right or wrong.
     pub sent_to: Option<WorkerId>,
     pub served: Option<Served>,
-    ask: Ask,
+    pub ask: Ask,
     accepted: Timestamp,
     watches: [SpawnHandle; 2],
     _slot: Accepted,
@@ -143,7 +143,9 @@ impl Session {
         let Some(kept) = &self.kept else { return };
         let Pending { ask, log, parent, accepted, slot, watch } = pending;
         let (job, tenant) = (log.job().clone(), &self.place.key.tenant);
-        let worker = self.env.affinity.choose(kept.served.as_ref(), self.env.now(), self.env.config.affinity_ms);
+        let affinity = &self.env.affinity;
+        let last = affinity.last_served(tenant, &ask, kept.served.as_ref());
+        let worker = affinity.choose(last.as_ref(), self.env.now(), self.env.config.affinity_ms);
         let spec = Spec { worker, ..ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted) };
         let observed = Observed::new(&self.place.key, &spec, &parent, accepted);
         let watches = [self.watch_replies(&job, ctx), watch];

@@ -1,8 +1,8 @@
 //! A session goes back to the worker that knows it.
 
 use crate::support::{Step, System, collect, finished, message, node, tenant};
-use actors::{Config, Registry};
-use protocol::SessionId;
+use actors::{Completion, Config, Registry, SamplingRequest};
+use protocol::{ChatMessage, Role, SessionId};
 use std::sync::atomic::Ordering;
 
 async fn ask(registry: &Registry, session: &SessionId) {
@@ -40,4 +40,21 @@ async fn affinity_can_be_switched_off() {
     ask(&system.registry, &session).await;
     ask(&system.registry, &session).await;
     assert_eq!((own.load(Ordering::SeqCst), system.worker.jobs.lock().unwrap().len()), (0, 2));
+}
+
+#[tokio::test]
+async fn a_stateless_call_goes_where_the_one_went_that_it_continues() {
+    let system = System::start(Config::default(), |_, _| vec![Step::Say("Yes.")]).await;
+    let (own, _leave) = system.worker.own().await;
+    let mut messages = vec![ChatMessage::new(Role::User, "Is it open?")];
+    for expected in [0, 0, 1] {
+        let completion =
+            Completion { messages: messages.clone(), knowledge: false, sampling: SamplingRequest::default() };
+        let stream = system.registry.complete(&tenant(), completion).await.unwrap();
+        assert_eq!(finished(&collect(stream).await).0, "Yes.");
+        assert_eq!(own.load(Ordering::SeqCst), expected);
+        if expected == 0 && system.worker.jobs.lock().unwrap().len() == 2 {
+            messages.extend([ChatMessage::new(Role::Assistant, "Yes."), ChatMessage::new(Role::User, "Until when?")]);
+        }
+    }
 }
