@@ -20,7 +20,7 @@ unsafe impl Send for Columns<'_> {}
 impl<'a> Columns<'a> {
     /// Cuts a matrix of rows of `stride` elements into pieces of `width` columns; the last may have fewer.
     pub fn split(matrix: &'a mut [f32], stride: usize, width: usize) -> impl Iterator<Item = Self> {
-        let (start, rows) = (matrix.as_mut_ptr(), matrix.len() / stride);
+        let (start, rows) = (matrix.as_mut_ptr(), matrix.len().checked_div(stride).unwrap_or(0));
         (0..stride).step_by(width).map(move |column| Self {
             // SAFETY: the column lies in the first row; without rows nothing is ever read through it.
             start: if rows == 0 { start } else { unsafe { start.add(column) } },

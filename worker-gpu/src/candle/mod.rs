@@ -53,6 +53,10 @@ impl Runner for CpuRunner {
 
     fn forward(&mut self, batch: &Batch<'_>) -> Result<Vec<Chosen>, RunnerError> {
         let (model, cache) = (&self.model, &mut self.cache);
+        let vocabulary = model.embedding.outputs();
+        if let Some(token) = batch.tokens.iter().find(|token| **token as usize >= vocabulary) {
+            return Err(RunnerError(format!("token {token} is not among the model's {vocabulary}")));
+        }
         let logits = self.pool.install(|| model.forward(batch, cache));
         Ok(logits.into_iter().map(Chosen::Logits).collect())
     }

@@ -38,8 +38,11 @@ pub(crate) struct Layer {
 
 impl Model {
     /// Computes the batch's tokens on the current thread pool, stores their keys and values, and returns the logits of its
-    /// wanted rows in order, `[wanted][vocabulary]`.
+    /// wanted rows in order, `[wanted][vocabulary]`. Every token must be one of the vocabulary.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> Vec<Vec<f32>> {
+        if batch.tokens.is_empty() {
+            return Vec::new();
+        }
         Team::gather(|team| self.compute(team, batch, cache))
     }
 
