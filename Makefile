@@ -24,6 +24,7 @@ test: ## install what the tests need, check format, lints and dependencies, run 
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo deny check bans licenses sources
 	python3 -m unittest discover -s deploy/models
+	python3 -m unittest discover -s worker-gpu/benches/gpu
 	python3 deploy/demo/check.py
 	cd gateway/web && node --test test/
 	cargo test --workspace

@@ -36,4 +36,5 @@ fi
 cd "$root"
 cargo build --release -p frontdesk --features cuda
 libraries=$(dirname "$(find -L "$CUDA_HOME" -name 'libcublasLt.so*' -print -quit)")
-say "Built. Where CUDA's libraries are not installed, start it with LD_LIBRARY_PATH=$libraries"
+say "Built with CUDA_HOME=$CUDA_HOME"
+say "Where the system has none of CUDA's libraries, start it with LD_LIBRARY_PATH=$libraries"

@@ -11,8 +11,8 @@ use std::fmt;
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// `candle:<file>` (a GGUF file, or a directory with safetensors; in `models_dir`, or a path),
-    /// `openai:<base url>#<model>` (vLLM, SGLang, TGI, llama.cpp), or `echo:` (tests and overhead benchmarks only;
-    /// `echo:?delay_ms=20` waits at every word).
+    /// `openai:<base url>#<model>` (vLLM, SGLang, TGI, llama.cpp), or for measuring only: `dummy:<model>` (its shape with
+    /// random weights, such as `dummy:qwen3-14b`) and `echo:` (`echo:?delay_ms=20` waits at every word).
     pub engine: String,
     /// What the `candle:` engine computes on: `cpu` or `cuda:<number>`, each with an engine of its own.
     pub devices: Vec<String>,

@@ -9,7 +9,6 @@
 mod candle;
 mod config;
 #[cfg(any(feature = "cuda", test))]
-#[expect(dead_code, reason = "no engine opens it yet")]
 mod cuda;
 mod device;
 mod driver;

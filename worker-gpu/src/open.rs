@@ -8,6 +8,7 @@ use crate::{
     engine::Engine,
     local::{self, LoadError},
     openai::{OpenaiEngine, SetupError},
+    weights::dummy_name,
 };
 use runtime::config::{Problem, redact};
 use std::{
@@ -42,12 +43,12 @@ impl Choice {
     pub fn parse(engine: &str) -> Result<Self, Problem> {
         let chosen = match engine.split_once(':') {
             Some(("candle", file)) if !file.is_empty() => Some(Self::Candle { file: file.into() }),
+            Some(("dummy", _)) => Some(Self::Candle { file: engine.into() }),
             Some(("openai", url)) => openai(url),
             Some(("echo", query)) => echo(query),
             _ => None,
         };
-        let expected =
-            "candle:<file.gguf or directory>, openai:<http(s) base url>#<model>, echo: or echo:?delay_ms=<n>";
+        let expected = "candle:<file.gguf or directory>, dummy:<model>, openai:<http(s) base url>#<model>, echo: or echo:?delay_ms=<n>";
         chosen.ok_or_else(|| Problem::new("inference.engine", format!("{:?}", redact(engine)), expected))
     }
 }
@@ -98,16 +99,22 @@ fn open_on(device: Device, config: &Config, models_dir: &Path) -> Result<Box<dyn
             let (path, clock) = (model_path(&file, models_dir), Arc::new(runtime::clock::System));
             match device {
                 Device::Cpu => Ok(Box::new(local::open(config, &path, clock)?)),
-                Device::Cuda(_) => Err(Problem::new("inference.devices", device, "\"cpu\" for this model").into()),
+                #[cfg(feature = "cuda")]
+                Device::Cuda(number) => Ok(Box::new(crate::cuda::open(config, &path, number, clock)?)),
+                #[cfg(not(feature = "cuda"))]
+                Device::Cuda(_) => {
+                    Err(Problem::new("inference.devices", device, "a build with the feature cuda").into())
+                }
             }
         }
         Choice::Openai { base, model } => Ok(Box::new(OpenaiEngine::open(config, base, model)?)),
     }
 }
 
-/// A bare file name lies in `models_dir`; anything else is a path.
+/// A bare file name lies in `models_dir`; anything else is a path, or a dummy's name.
 fn model_path(file: &str, models_dir: &Path) -> PathBuf {
-    if file.contains(std::path::MAIN_SEPARATOR) { file.into() } else { models_dir.join(file) }
+    let is_elsewhere = file.contains(std::path::MAIN_SEPARATOR) || dummy_name(file.as_ref()).is_some();
+    if is_elsewhere { file.into() } else { models_dir.join(file) }
 }
 
 #[cfg(test)]
@@ -118,6 +125,9 @@ mod tests {
     fn the_scheme_picks_the_engine() {
         let candle = Choice::Candle { file: "a.gguf".into() };
         assert_eq!(Choice::parse("candle:a.gguf"), Ok(candle));
+        let dummy = Choice::Candle { file: "dummy:qwen3-14b".into() };
+        assert_eq!(Choice::parse("dummy:qwen3-14b"), Ok(dummy));
+        assert_eq!(model_path("dummy:qwen3-14b", "/m".as_ref()), Path::new("dummy:qwen3-14b"));
         let openai = Choice::Openai { base: "http://127.0.0.1:8000/v1".into(), model: "qwen".into() };
         assert_eq!(Choice::parse("openai:http://127.0.0.1:8000/v1/#qwen"), Ok(openai));
         assert_eq!(Choice::parse("echo:?delay_ms=7"), Ok(Choice::Echo { delay: Duration::from_millis(7) }));

@@ -40,7 +40,11 @@ impl Prompts {
             if found == tokens || found == 0 {
                 break;
             }
-            words = (words + tokens).saturating_sub(found);
+            // Where a word is several tokens, the ratio is nearer than the difference.
+            words = match found / 2 > tokens {
+                true => (u64::from(words) * u64::from(tokens) / u64::from(found)) as u32,
+                false => (words + tokens).saturating_sub(found),
+            };
             ensure!(words > 0, "a prompt of {tokens} tokens is too short; the shortest has about {found}");
         }
         Ok(words)

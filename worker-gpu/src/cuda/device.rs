@@ -151,6 +151,7 @@ impl<T: Element> Buffer<T> {
         Ok(bytes.chunks_exact(size_of::<T>()).map(T::from_bytes).collect())
     }
 
+    #[cfg(test)]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -186,11 +187,6 @@ impl<T: Element> Slice<T> {
             return Err(DeviceError::Bounds { operation: "a part", operand: "the buffer", has: self.len, needs });
         }
         Ok(Self { at: self.at + (first * size_of::<T>()) as u64, len, element: PhantomData })
-    }
-
-    /// The same memory as elements of another kind.
-    pub fn cast<U: Element>(self) -> Slice<U> {
-        Slice { at: self.at, len: self.len * size_of::<T>() / size_of::<U>(), element: PhantomData }
     }
 
     /// The argument for a kernel that touches `needs` elements.

@@ -15,8 +15,14 @@ mod inputs;
 mod int4;
 mod kernels;
 mod linear;
+mod load;
 mod model;
+mod open;
+mod read;
 mod runner;
 mod space;
 #[cfg(test)]
 mod tests;
+
+#[cfg(feature = "cuda")]
+pub(crate) use open::open;

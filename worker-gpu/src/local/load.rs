@@ -87,30 +87,46 @@ pub enum LoadError {
     },
 }
 
-/// Loads and checks the model at `path`.
+/// Loads and checks the model at `path` for the CPU.
 pub(crate) fn open(config: &Config, path: &Path, clock: Arc<dyn Clock>) -> Result<LocalEngine, LoadError> {
+    open_with(config, path, clock, |checkpoint| {
+        let shape = &checkpoint.shape;
+        check_cache(config, shape)?;
+        check_memory(config, path, checkpoint, weights::available())?;
+        let threads = candle::wanted(config.threads);
+        let model = Builder { path, checkpoint }.model(shape.context.min(config.context_tokens))?;
+        let runner = CpuRunner::new(model, shape, config.cache_mib << 20, threads).map_err(LoadError::Prepare)?;
+        Ok(Box::new(runner))
+    })
+}
+
+/// Checks the model at `path` and loads its tokenizer; its weights are loaded by `runner`.
+pub(crate) fn open_with(
+    config: &Config,
+    path: &Path,
+    clock: Arc<dyn Clock>,
+    runner: impl FnOnce(&Checkpoint) -> Result<Box<dyn Runner>, LoadError>,
+) -> Result<LocalEngine, LoadError> {
     let begun = Instant::now();
-    verify(path)?;
+    let dummy = weights::dummy_name(path);
+    if dummy.is_none() {
+        verify(path)?;
+    }
     let checkpoint = Checkpoint::open(path)?;
-    let shape = &checkpoint.shape;
-    check_cache(config, shape)?;
-    check_memory(config, path, &checkpoint, weights::available())?;
-    let tokens = match checkpoint.metadata() {
-        Some(metadata) => Tokens::from_gguf(metadata, clock),
-        None => Tokens::from_directory(path, clock),
+    let tokens = match (dummy, checkpoint.metadata()) {
+        (Some(_), _) => Tokens::dummy(checkpoint.shape.vocabulary, clock),
+        (None, Some(metadata)) => Tokens::from_gguf(metadata, clock),
+        (None, None) => Tokens::from_directory(path, clock),
     };
     let mut tokens = tokens.map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;
     if config.ignore_end {
         tokens.ignore_ends();
     }
-    let threads = candle::wanted(config.threads);
-    let builder = Builder { path, checkpoint: &checkpoint };
-    let model = builder.model(shape.context.min(config.context_tokens))?;
-    let runner = CpuRunner::new(model, shape, config.cache_mib << 20, threads).map_err(LoadError::Prepare)?;
+    let runner = runner(&checkpoint)?;
     let blocks = runner.blocks();
-    let engine = LocalEngine::new(config, model_name(path), Box::new(runner), tokens, shape.context);
+    let engine = LocalEngine::new(config, model_name(path), runner, tokens, checkpoint.shape.context);
     let (seconds, context) = (begun.elapsed().as_secs_f64(), engine.context);
-    tracing::info!(model = engine.name, threads, context, blocks, seconds, "the model is loaded");
+    tracing::info!(model = engine.name, context, blocks, seconds, "the model is loaded");
     Ok(engine)
 }
 

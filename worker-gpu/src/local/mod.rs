@@ -9,6 +9,8 @@ pub(crate) mod tests;
 
 pub(crate) use batch::{Batch, Draw, Span};
 pub use load::LoadError;
+#[cfg(any(feature = "cuda", test))]
+pub(crate) use load::open_with;
 pub(crate) use load::{model_name, open};
 pub(crate) use runner::{Chosen, Runner, RunnerError};
 

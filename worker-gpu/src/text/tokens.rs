@@ -35,6 +35,11 @@ impl Tokens {
         Self::new(Vocabulary::from_directory(dir)?, clock)
     }
 
+    /// For a model without files, whose vocabulary has `size` tokens.
+    pub fn dummy(size: usize, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        Self::new(Vocabulary::dummy(size)?, clock)
+    }
+
     fn new(vocabulary: Vocabulary, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let Vocabulary { mut tokenizer, texts, mut special, hidden, template, bos, eos, ends, adds_bos } = vocabulary;
         tokenizer.set_encode_special_tokens(true);

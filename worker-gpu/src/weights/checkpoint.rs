@@ -1,7 +1,10 @@
 //! A model's files, whatever their format.
 
 use super::{
-    Data, Int4, Kind, Part, Shape, Weight, WeightsError, WeightsProblem, config, gguf::Gguf, int4::Scheme,
+    Data, Int4, Kind, Part, Shape, Weight, WeightsError, WeightsProblem, config,
+    dummy::{self, Dummy},
+    gguf::Gguf,
+    int4::Scheme,
     safetensors::Safetensors,
 };
 use candle_core::quantized::gguf_file::Content;
@@ -18,6 +21,7 @@ pub(crate) struct Checkpoint {
 enum Source {
     Gguf(Box<Gguf>),
     Directory(Safetensors),
+    Dummy(Dummy),
 }
 
 /// What is known of a tensor before it is read.
@@ -28,9 +32,13 @@ pub(crate) struct Info {
 }
 
 impl Checkpoint {
-    /// Opens a GGUF file, or a directory in Hugging Face's format. Every weight is there whole and has the
-    /// right shape.
+    /// Opens a GGUF file, a directory in Hugging Face's format, or a dummy. Every weight is there whole and has the right
+    /// shape.
     pub fn open(path: &Path) -> Result<Self, WeightsError> {
+        if let Some(name) = dummy::dummy_name(path) {
+            let opened = Dummy::open(name).map_err(|problem| WeightsProblem::Format(problem).at(path))?;
+            return Ok(Self { shape: opened.0, source: Source::Dummy(opened.1), scheme: None });
+        }
         let opened = if path.is_dir() { Self::directory(path)? } else { Self::gguf(path)? };
         opened.shape.check().map_err(|problem| problem.at(path))?;
         opened.shape.parts().try_for_each(|part| opened.info(part).map(drop))?;
@@ -58,12 +66,15 @@ impl Checkpoint {
     pub fn metadata(&self) -> Option<&Content> {
         match &self.source {
             Source::Gguf(gguf) => Some(&gguf.content),
-            Source::Directory(_) => None,
+            Source::Directory(_) | Source::Dummy(_) => None,
         }
     }
 
     /// How a weight is stored. Of four bits: `Kind::I32`, in `[inputs, outputs]` with one of them divided by eight.
     pub fn info(&self, part: Part) -> Result<Info, WeightsError> {
+        if let Source::Dummy(dummy) = self.source {
+            return Ok(dummy.info(&self.shape, part));
+        }
         if let Some((scheme, base)) = self.quantized(part) {
             let dims = self.shape.dims(part);
             return scheme.check(&base, &dims, &|name| self.find(name)).map_err(|problem| self.at(&base, problem));
@@ -79,6 +90,9 @@ impl Checkpoint {
 
     /// Reads a matrix.
     pub fn matrix(&self, part: Part) -> Result<Weight, WeightsError> {
+        if let Source::Dummy(dummy) = self.source {
+            return Ok(dummy.matrix(&self.shape, part));
+        }
         let dims = self.shape.dims(part);
         let data = match self.quantized(part) {
             Some((scheme, base)) => self.four_bits(scheme, &base, &dims).map(Data::Int4),
@@ -90,12 +104,19 @@ impl Checkpoint {
 
     /// Reads a norm's weights.
     pub fn norm(&self, part: Part) -> Result<Vec<f32>, WeightsError> {
+        if let Source::Dummy(_) = self.source {
+            return Ok(vec![1.0; self.shape.dims(part)[0]]);
+        }
         let name = format!("{}.weight", self.name(part));
         self.floats(&name, &self.shape.dims(part)).map_err(|problem| self.at(&name, problem))
     }
 
     /// Reads what is added to a matrix's results, one float per output; empty: nothing.
     pub fn bias(&self, part: Part) -> Result<Vec<f32>, WeightsError> {
+        if let Source::Dummy(_) = self.source {
+            let biased = self.shape.needs_bias(part);
+            return Ok(if biased { vec![0.0; self.shape.dims(part)[0]] } else { Vec::new() });
+        }
         let name = format!("{}.bias", self.name(part));
         if self.find(&name).is_none() && !self.shape.needs_bias(part) {
             return Ok(Vec::new());
@@ -137,7 +158,7 @@ impl Checkpoint {
     fn name(&self, part: Part) -> String {
         match self.source {
             Source::Gguf(_) => part.gguf(),
-            Source::Directory(_) => part.hugging_face(),
+            Source::Directory(_) | Source::Dummy(_) => part.hugging_face(),
         }
     }
 
@@ -145,6 +166,7 @@ impl Checkpoint {
         match &self.source {
             Source::Gguf(gguf) => gguf.info(name),
             Source::Directory(tensors) => tensors.info(name),
+            Source::Dummy(_) => None,
         }
     }
 
@@ -152,6 +174,7 @@ impl Checkpoint {
         match &self.source {
             Source::Gguf(gguf) => gguf.bytes(name, len),
             Source::Directory(tensors) => tensors.bytes(name, len),
+            Source::Dummy(_) => Err(WeightsProblem::tensor(name, "a dummy has no files")),
         }
     }
 
@@ -159,7 +182,7 @@ impl Checkpoint {
     fn check_place(&self, name: &str, len: usize) -> Result<(), WeightsProblem> {
         match &self.source {
             Source::Gguf(gguf) => gguf.check_place(name, len),
-            Source::Directory(_) => Ok(()),
+            Source::Directory(_) | Source::Dummy(_) => Ok(()),
         }
     }
 
@@ -167,6 +190,7 @@ impl Checkpoint {
         problem.at(match &self.source {
             Source::Gguf(gguf) => gguf.path(),
             Source::Directory(tensors) => tensors.path(name),
+            Source::Dummy(_) => Path::new(name),
         })
     }
 }

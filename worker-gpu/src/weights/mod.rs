@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod config;
+mod dummy;
 mod error;
 mod file;
 mod gguf;
@@ -19,6 +20,7 @@ mod weight;
 mod tests;
 
 pub(crate) use checkpoint::{Checkpoint, Info};
+pub(crate) use dummy::dummy_name;
 pub use error::{WeightsError, WeightsProblem};
 pub(crate) use int4::Int4;
 pub(crate) use memory::available;

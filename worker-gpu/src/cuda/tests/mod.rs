@@ -3,6 +3,7 @@
 
 mod attention;
 mod elementwise;
+mod golden;
 mod int4;
 mod runner;
 mod sample;

@@ -1,6 +1,7 @@
 //! What a model's files say about its tokens.
 
 mod directory;
+mod dummy;
 mod gguf;
 #[cfg(test)]
 mod tests;
