@@ -65,6 +65,7 @@ impl Ask {
             deadline: accepted.after_ms(env.config.turn_deadline_ms),
             retrieval_deadline: env.now().after_ms(env.config.retrieval_deadline_ms),
             stall_ms: env.config.stall_ms,
+            priority: completion.map(|completion| completion.priority).unwrap_or_default(),
             weight,
             worker: None,
         }
@@ -128,8 +129,17 @@ fn sampling(env: &Env, completion: Option<&Completion>) -> Sampling {
         max_tokens: asked.max_tokens.unwrap_or(env.config.answer_tokens),
         temperature: asked.temperature.unwrap_or(temperature),
         top_p: asked.top_p.unwrap_or(top_p),
+        top_k: asked.top_k.unwrap_or_default(),
+        min_p: asked.min_p.unwrap_or_default(),
+        repetition_penalty: asked.repetition_penalty.unwrap_or(1.0),
+        presence_penalty: asked.presence_penalty.unwrap_or_default(),
+        frequency_penalty: asked.frequency_penalty.unwrap_or_default(),
+        logit_bias: asked.logit_bias,
         seed: asked.seed.unwrap_or_else(|| env.context.random.seed()),
         stop: asked.stop,
+        ignore_eos: asked.ignore_eos,
+        logprobs: asked.logprobs,
+        format: asked.format,
     }
 }
 

@@ -173,7 +173,7 @@ mod tests {
     }
 
     fn token(text: &str) -> TurnEvent {
-        TurnEvent::Token { text: text.into() }
+        TurnEvent::token(text)
     }
 
     fn finished() -> TurnEvent {

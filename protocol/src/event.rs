@@ -1,6 +1,6 @@
 //! What workers answer.
 
-use crate::{DocumentInfo, DocumentReport, Failure, JobId, Retrieved, WorkerId};
+use crate::{DocumentInfo, DocumentReport, Failure, JobId, Retrieved, TokenLogprob, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// A batch of consecutive frames of one attempt at one job.
@@ -42,6 +42,9 @@ pub enum Event {
         text: String,
         /// Tokens generated since the last frame.
         tokens: u32,
+        /// How likely the text's tokens were, where that was asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        logprobs: Vec<TokenLogprob>,
     },
     /// The answer is complete.
     Finished {
@@ -63,6 +66,13 @@ pub enum Event {
     },
     /// The job cannot be done.
     Failed(Failure),
+}
+
+impl Event {
+    /// A piece of an answer of which no logprobs are told.
+    pub fn token(text: impl Into<String>, tokens: u32) -> Self {
+        Event::Token { text: text.into(), tokens, logprobs: Vec::new() }
+    }
 }
 
 /// Why generation ended, in OpenAI's words.

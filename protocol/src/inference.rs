@@ -1,6 +1,6 @@
 //! Work for a GPU worker.
 
-use crate::ChatMessage;
+use crate::{ChatMessage, Sampling};
 use serde::{Deserialize, Serialize};
 
 /// Generate an answer to `messages`.
@@ -46,20 +46,4 @@ fn one() -> u32 {
 
 fn is_one(weight: &u32) -> bool {
     *weight == 1
-}
-
-/// How to choose tokens and when to stop.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Sampling {
-    /// Generate at most this many tokens (≥ 1).
-    pub max_tokens: u32,
-    /// 0 is greedy; 1 samples the model's own distribution.
-    pub temperature: f32,
-    /// Nucleus: the smallest set of tokens whose probabilities sum to this (0 < p ≤ 1).
-    pub top_p: f32,
-    /// Same seed, same model, same prompt: same answer.
-    pub seed: u64,
-    /// Generation ends before any of these would appear.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub stop: Vec<String>,
 }

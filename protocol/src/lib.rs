@@ -13,6 +13,7 @@ pub mod inference;
 pub mod knowledge;
 pub mod lang;
 pub mod retrieval;
+pub mod sampling;
 pub mod topology;
 pub mod turn;
 
@@ -21,8 +22,9 @@ pub use envelope::{Cancel, Envelope, Timestamp};
 pub use error::{ErrorCode, Failure};
 pub use event::{Event, FinishReason, Reply, Usage};
 pub use id::{ClientMessageId, DocumentId, InvalidId, JobId, NodeId, SessionId, TenantId, WorkerId};
-pub use inference::{InferenceJob, Priority, Sampling};
+pub use inference::{InferenceJob, Priority};
 pub use knowledge::{DocumentFormat, DocumentInfo, DocumentReport, KnowledgeJob};
 pub use lang::Lang;
 pub use retrieval::{FaqMatch, Passage, RetrievalJob, Retrieved};
+pub use sampling::{Format, Logprob, Sampling, TokenLogprob};
 pub use turn::{Citation, Submit, TurnEvent};

@@ -1,6 +1,6 @@
 //! A turn as the customer sees it.
 
-use crate::{ClientMessageId, DocumentId, Failure, FinishReason, Lang, Usage};
+use crate::{ClientMessageId, DocumentId, Failure, FinishReason, Lang, TokenLogprob, Usage};
 use serde::{Deserialize, Serialize};
 
 /// A customer's message.
@@ -30,6 +30,9 @@ pub enum TurnEvent {
     Token {
         /// Whole characters.
         text: String,
+        /// How likely the text's tokens were, where that was asked for.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        logprobs: Vec<TokenLogprob>,
     },
     /// The answer is complete and stored; one that was stopped before its first word is not stored.
     Finished {
@@ -47,6 +50,11 @@ pub enum TurnEvent {
 }
 
 impl TurnEvent {
+    /// A piece of an answer of which no logprobs are told.
+    pub fn token(text: impl Into<String>) -> Self {
+        TurnEvent::Token { text: text.into(), logprobs: Vec::new() }
+    }
+
     /// Whether no event follows this one.
     pub fn is_last(&self) -> bool {
         matches!(self, TurnEvent::Finished { .. } | TurnEvent::Failed(_))

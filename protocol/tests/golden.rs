@@ -6,8 +6,9 @@
 
 use protocol::{
     Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport, Envelope,
-    ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, KnowledgeJob, Lang, Passage, Priority,
-    Reply, RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp, TurnEvent, Usage, WorkerId,
+    ErrorCode, Event, Failure, FaqMatch, FinishReason, Format, InferenceJob, JobId, KnowledgeJob, Lang, Logprob,
+    Passage, Priority, Reply, RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp, TokenLogprob,
+    TurnEvent, Usage, WorkerId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt::Debug, path::PathBuf};
@@ -61,7 +62,23 @@ fn citation() -> Citation {
 
 #[test]
 fn jobs() {
-    let sampling = Sampling { max_tokens: 512, temperature: 0.5, top_p: 0.75, seed: 7, stop: vec!["\n\n".into()] };
+    let schema = serde_json::json!({"type": "object", "properties": {"b": {"type": "string"}, "a": {"type": "null"}}});
+    let sampling = Sampling {
+        max_tokens: 512,
+        temperature: 0.5,
+        top_p: 0.75,
+        top_k: 40,
+        min_p: 0.125,
+        repetition_penalty: 1.25,
+        presence_penalty: 0.5,
+        frequency_penalty: -0.5,
+        logit_bias: [(9, -100.0)].into(),
+        seed: 7,
+        stop: vec!["\n\n".into()],
+        ignore_eos: true,
+        logprobs: Some(2),
+        format: Format::JsonSchema { schema },
+    };
     let messages = vec![ChatMessage::new(Role::System, "Be brief."), ChatMessage::new(Role::User, "如何退货?")];
     check(
         "inference_job",
@@ -80,13 +97,30 @@ fn jobs() {
 }
 
 #[test]
+fn sampling_of_a_build_without_penalties_is_read() {
+    let old = r#"{"max_tokens":9,"temperature":0.5,"top_p":0.75,"seed":7}"#;
+    let read: Sampling = serde_json::from_str(old).unwrap();
+    assert_eq!(read, Sampling { max_tokens: 9, temperature: 0.5, top_p: 0.75, seed: 7, ..Sampling::default() });
+    assert_eq!(serde_json::to_string(&read).unwrap(), old);
+}
+
+fn logprob(bytes: &[u8], logprob: f32) -> TokenLogprob {
+    TokenLogprob { chosen: Logprob::of_bytes(bytes, logprob), top: vec![Logprob::of_bytes(b"a", f32::NEG_INFINITY)] }
+}
+
+#[test]
 fn replies() {
     let started =
         Event::Started { worker: WorkerId::parse("worker-1").unwrap(), model: "qwen".into(), prompt_tokens: 9 };
     let usage = Usage { prompt_tokens: 9, completion_tokens: 2 };
     let events = vec![
         started,
-        Event::Token { text: "退货".into(), tokens: 2 },
+        Event::token("退货", 2),
+        Event::Token {
+            text: "换".into(),
+            tokens: 2,
+            logprobs: vec![logprob(&[0xe6, 0x8d], -0.5), logprob(&[0xa2], 0.0)],
+        },
         Event::Finished { reason: FinishReason::Stop, usage },
     ];
     check("reply_stream", &Reply { job: job(), attempt: 1, delivery: 7, seq: 0, events });
@@ -134,7 +168,7 @@ fn turn() {
     };
     let events = vec![
         TurnEvent::Retrieved { citations: vec![citation()] },
-        TurnEvent::Token { text: "30".into() },
+        TurnEvent::token("30"),
         finished,
         TurnEvent::Failed(Failure::new(ErrorCode::DeadlineExceeded, "No answer within 60 s.")),
     ];

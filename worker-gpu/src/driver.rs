@@ -19,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 const COMMANDS: usize = 256;
 
 enum Command {
-    Add { request: Request, outputs: mpsc::Sender<Output>, answer: oneshot::Sender<Result<Admitted, Failure>> },
+    Add { request: Box<Request>, outputs: mpsc::Sender<Output>, answer: oneshot::Sender<Result<Admitted, Failure>> },
     Cancel(SequenceId),
 }
 
@@ -128,7 +128,7 @@ impl Driver {
     pub async fn add(&self, place: Place, tenant: TenantId, job: InferenceJob) -> Result<Sequence, AddError> {
         let id = SequenceId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let InferenceJob { messages, prefix, sampling, priority, weight } = job;
-        let request = Request { id, messages, prefix, sampling, tenant, priority, weight };
+        let request = Box::new(Request { id, messages, prefix, sampling, tenant, priority, weight });
         let (outputs, reader) = mpsc::channel(self.backlog);
         let (answer, answered) = oneshot::channel();
         let command = Command::Add { request, outputs, answer };
@@ -217,7 +217,7 @@ fn apply(engine: &mut dyn Engine, readers: &mut Readers, command: Command) {
         }
         Command::Add { request, outputs, answer } => {
             let id = request.id;
-            let added = add(engine, request);
+            let added = add(engine, *request);
             if added.is_ok() {
                 readers.insert(id, outputs);
             }

@@ -4,9 +4,9 @@ use crate::{
     config::Config,
     engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
     sampling,
-    text::StopFilter,
+    text::Speech,
 };
-use protocol::{ChatMessage, ErrorCode, Failure, FinishReason, Role, Usage};
+use protocol::{ChatMessage, ErrorCode, Failure, FinishReason, Format, Role, Sampling, Usage};
 use std::{collections::VecDeque, time::Duration};
 
 /// Characters of a word that make one token.
@@ -25,7 +25,8 @@ pub(crate) struct Echo {
 struct Sequence {
     id: SequenceId,
     words: VecDeque<String>,
-    stop: StopFilter,
+    speech: Speech,
+    ignore_eos: bool,
     max_tokens: u32,
     usage: Usage,
 }
@@ -66,6 +67,7 @@ impl Engine for Echo {
 
     fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
         sampling::check(&request.sampling)?;
+        refuse(&request.sampling)?;
         // Those that the next step starts do not wait.
         if self.running.len() + self.waiting.len() >= self.capacity + self.waiting_max {
             return Err(Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again"));
@@ -108,7 +110,8 @@ impl Sequence {
         Self {
             id: request.id,
             words: tokens(rest).collect(),
-            stop: StopFilter::new(&request.sampling.stop),
+            speech: Speech::new(&request.sampling.stop),
+            ignore_eos: request.sampling.ignore_eos,
             max_tokens: request.sampling.max_tokens,
             usage: Usage { prompt_tokens: u32::try_from(prompt).unwrap_or(u32::MAX), completion_tokens: 0 },
         }
@@ -119,9 +122,12 @@ impl Sequence {
         let Some(word) = self.words.pop_front() else {
             return self.finish(outputs, FinishReason::Stop);
         };
+        if self.ignore_eos {
+            self.words.push_back(word.clone());
+        }
         self.usage.completion_tokens += 1;
-        let passed = self.stop.push(&word);
-        outputs.push(Output::Token { id: self.id, text: passed.text, tokens: 1 });
+        let passed = self.speech.push(&word, false, Vec::new());
+        outputs.push(Output::Token { id: self.id, text: passed.text, tokens: 1, logprobs: Vec::new() });
         match (passed.stopped, self.usage.completion_tokens >= self.max_tokens) {
             (true, _) => self.finish(outputs, FinishReason::Stop),
             (false, true) => self.finish(outputs, FinishReason::Length),
@@ -130,12 +136,24 @@ impl Sequence {
     }
 
     fn finish(&mut self, outputs: &mut Vec<Output>, reason: FinishReason) -> bool {
-        let held = self.stop.finish();
-        if !held.is_empty() {
-            outputs.push(Output::Token { id: self.id, text: held, tokens: 0 });
+        let held = self.speech.finish();
+        if !held.text.is_empty() {
+            outputs.push(Output::Token { id: self.id, text: held.text, tokens: 0, logprobs: Vec::new() });
         }
         outputs.push(Output::Finished { id: self.id, reason, usage: self.usage });
         false
+    }
+}
+
+/// An echo chooses nothing, so it can neither tell how likely its words are nor write JSON.
+fn refuse(sampling: &Sampling) -> Result<(), Failure> {
+    let asked = [("logprobs", sampling.logprobs.is_some()), ("response_format", sampling.format != Format::Text)];
+    match asked.iter().find(|(_, asked)| *asked) {
+        None => Ok(()),
+        Some((param, _)) => {
+            let message = format!("{param}: the echo engine has no model to do this with; leave it out");
+            Err(Failure { code: ErrorCode::UnsupportedParameter, message, param: Some(param.to_string()) })
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What an engine is: synchronous, stepped by one thread, holding many sequences at once.
 
-use protocol::{ChatMessage, Failure, FinishReason, Priority, Sampling, TenantId, Usage};
+use protocol::{ChatMessage, Failure, FinishReason, Priority, Sampling, TenantId, TokenLogprob, Usage};
 
 /// Names a sequence within one engine; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +45,8 @@ pub enum Output {
         text: String,
         /// Tokens generated since the last output.
         tokens: u32,
+        /// How likely the text's tokens were, where that was asked for.
+        logprobs: Vec<TokenLogprob>,
     },
     /// The answer is complete and the sequence forgotten.
     Finished {

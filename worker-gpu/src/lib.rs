@@ -19,7 +19,6 @@ mod intake;
 mod local;
 mod open;
 mod openai;
-mod sample;
 mod sampling;
 mod schedule;
 mod text;

@@ -118,7 +118,7 @@ pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStr
     let (text, citations) = (stored.content.clone(), stored.citations.clone());
     let mut events = vec![(0, TurnEvent::Retrieved { citations: citations.clone() })];
     if !text.is_empty() {
-        events.push((1, TurnEvent::Token { text: text.clone() }));
+        events.push((1, TurnEvent::token(&text)));
     }
     let last_seq = last_seq.max(events.len() as u64);
     events.push((last_seq, TurnEvent::Finished { text, finish_reason, usage, citations }));

@@ -2,8 +2,8 @@
 
 use crate::prompt::Prompt;
 use protocol::{
-    Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Reply, RetrievalJob, Sampling, Timestamp, TurnEvent,
-    Usage, WorkerId,
+    Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Priority, Reply, RetrievalJob, Sampling, Timestamp,
+    TurnEvent, Usage, WorkerId,
 };
 
 /// What a turn is about; does not change while it runs.
@@ -25,6 +25,8 @@ pub struct Spec {
     pub retrieval_deadline: Timestamp,
     /// A pause this long (in milliseconds) after the first token means that frames were lost.
     pub stall_ms: u64,
+    /// How urgent it is.
+    pub priority: Priority,
     /// The tenant's share of the GPU workers in relation to others'.
     pub weight: u32,
     /// The worker that has the conversation in its cache.

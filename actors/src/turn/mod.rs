@@ -30,7 +30,7 @@ use crate::{
 use generation::{Generation, Taken};
 use protocol::{
     Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Priority, Reply, RetrievalJob, Timestamp,
-    TurnEvent, Usage,
+    TokenLogprob, TurnEvent, Usage,
 };
 
 /// A worker that sends more text than this for each token it may generate is cut off.
@@ -44,6 +44,13 @@ enum Phase {
     Generating(Generation),
     Committing(TurnEvent),
     Done,
+}
+
+/// What a frame adds to the answer.
+struct Piece {
+    text: String,
+    tokens: u32,
+    logprobs: Vec<TokenLogprob>,
 }
 
 /// One turn, from a customer's message to its last event.
@@ -165,7 +172,7 @@ impl Turn {
             messages: self.prompt.messages.clone(),
             prefix: self.text.clone(),
             sampling,
-            priority: if again { Priority::Retry } else { Priority::Interactive },
+            priority: if again { self.spec.priority.max(Priority::Retry) } else { self.spec.priority },
             weight: self.spec.weight,
         };
         // Whatever broke the answer off may have happened to that worker.
@@ -181,7 +188,7 @@ impl Turn {
                     self.prompt_tokens.get_or_insert(prompt_tokens);
                     todo.push(Effect::Started { worker, model });
                 }
-                Event::Token { text, tokens } => self.token(text, tokens, now, todo),
+                Event::Token { text, tokens, logprobs } => self.token(Piece { text, tokens, logprobs }, now, todo),
                 Event::Finished { reason, usage } => return self.finished(reason, usage, todo),
                 Event::Failed(failure) => return self.end_with(TurnEvent::Failed(failure), todo),
                 Event::Retrieved(_) | Event::Ingested(_) | Event::Deleted | Event::Documents { .. } => {}
@@ -192,14 +199,15 @@ impl Turn {
         }
     }
 
-    fn token(&mut self, text: String, tokens: u32, now: Timestamp, todo: &mut Vec<Effect>) {
+    fn token(&mut self, piece: Piece, now: Timestamp, todo: &mut Vec<Effect>) {
+        let Piece { text, tokens, logprobs } = piece;
         self.tokens = self.tokens.saturating_add(tokens);
         if let Phase::Generating(generation) = &mut self.phase {
             generation.showed(&text, now);
         }
         self.text.push_str(&text);
-        if !text.is_empty() {
-            self.emit(TurnEvent::Token { text }, todo);
+        if !text.is_empty() || !logprobs.is_empty() {
+            self.emit(TurnEvent::Token { text, logprobs }, todo);
         }
         let most = (self.spec.sampling.max_tokens as usize).saturating_mul(BYTES_PER_TOKEN);
         if self.text.len() > most {

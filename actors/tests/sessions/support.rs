@@ -138,7 +138,7 @@ impl FakeWorker {
             match step {
                 Step::Say(text) => {
                     said += 1;
-                    events.push(Event::Token { text: text.into(), tokens: 1 });
+                    events.push(Event::token(text, 1));
                 }
                 Step::AwaitCancel => {
                     while !self.cancelled.lock().unwrap().contains(&job.job) {
@@ -239,7 +239,7 @@ pub async fn collect(mut stream: TurnStream) -> Vec<(u64, TurnEvent)> {
 
 pub fn text_of(events: &[(u64, TurnEvent)]) -> String {
     let text = |(_, event): &(u64, TurnEvent)| {
-        if let TurnEvent::Token { text } = event { text.clone() } else { String::new() }
+        if let TurnEvent::Token { text, .. } = event { text.clone() } else { String::new() }
     };
     events.iter().map(text).collect()
 }

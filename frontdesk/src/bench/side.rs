@@ -66,7 +66,7 @@ impl Side {
     fn add(&mut self, messages: &[ChatMessage], generate: u32) -> anyhow::Result<(SequenceId, u32)> {
         let id = SequenceId(self.next);
         self.next += 1;
-        let sampling = Sampling { max_tokens: generate, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() };
+        let sampling = Sampling { max_tokens: generate, ..Sampling::default() };
         let request = Request {
             id,
             messages: messages.to_vec(),

@@ -1,8 +1,11 @@
 //! `/v1/chat/completions` and `/v1/models`, in OpenAI's wire format.
 
+mod logprobs;
 mod parameters;
 mod request;
 mod response;
+mod response_format;
+mod sampling;
 mod stream;
 
 use crate::{answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sse};
@@ -29,7 +32,7 @@ pub(crate) async fn complete(
 ) -> Result<HttpResponse, Refusal> {
     let asked = Request::read(&body::json_bytes(&request, payload, &gateway.config).await?)?;
     let knowledge = knows(&gateway.config.model, &asked.model)?;
-    let (stream, include_usage) = (asked.stream, asked.include_usage);
+    let (stream, include_usage, logprobs) = (asked.stream, asked.include_usage, asked.logprobs);
     let model = asked.model.clone();
     let permit = gateway.admission.turn(caller.tenant())?;
     let mut turn = gateway
@@ -40,7 +43,7 @@ pub(crate) async fn complete(
     let head = Head { job: turn.job().clone(), created: gateway.context.clock.now().0 / 1_000, model };
     if !stream {
         let answer = Answer::of(&mut turn).await?;
-        return Ok(HttpResponse::Ok().json(response::completion(&head, &answer)));
+        return Ok(HttpResponse::Ok().json(response::completion(&head, &answer, logprobs)));
     }
     let pulse = gateway.config.keep_alive();
     early_failure(&turn, pulse).await.map_err(|failure| caller.refused(failure))?;

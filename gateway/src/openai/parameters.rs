@@ -1,22 +1,12 @@
 //! Which of OpenAI's parameters mean something here. What means nothing is refused, not ignored, unless it asks for
 //! what happens anyway.
 
+use super::sampling;
 use protocol::{ErrorCode, Failure};
 use serde_json::{Map, Value, json};
 
 /// Parameters that [`super::request::Request`] reads.
-const READ: &[&str] = &[
-    "model",
-    "messages",
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "seed",
-    "stop",
-    "stream",
-    "stream_options",
-];
+const READ: &[&str] = &["model", "messages", "stream", "stream_options"];
 
 /// Parameters that change nothing in an answer.
 const WITHOUT_EFFECT: &[&str] = &["user", "metadata", "safety_identifier", "prompt_cache_key", "parallel_tool_calls"];
@@ -25,14 +15,9 @@ const WITHOUT_EFFECT: &[&str] = &["user", "metadata", "safety_identifier", "prom
 fn is_default(name: &str, value: &Value) -> bool {
     match name {
         "n" => *value == json!(1),
-        "presence_penalty" | "frequency_penalty" => value.as_f64() == Some(0.0),
-        "store" | "logprobs" => *value == json!(false),
-        "top_logprobs" => *value == json!(0),
-        "response_format" => *value == json!({"type": "text"}),
+        "store" => *value == json!(false),
         "tools" | "functions" => *value == json!([]),
         "tool_choice" | "function_call" => *value == json!("none"),
-        "logit_bias" => *value == json!({}),
-        "service_tier" => *value == json!("auto") || *value == json!("default"),
         "modalities" => *value == json!(["text"]),
         _ => false,
     }
@@ -41,7 +26,11 @@ fn is_default(name: &str, value: &Value) -> bool {
 /// Refuses the first parameter of `body` that would be ignored.
 pub(super) fn check(body: &Map<String, Value>) -> Result<(), Failure> {
     let harmless = |name: &str, value: &Value| {
-        READ.contains(&name) || WITHOUT_EFFECT.contains(&name) || value.is_null() || is_default(name, value)
+        READ.contains(&name)
+            || sampling::READ.contains(&name)
+            || WITHOUT_EFFECT.contains(&name)
+            || value.is_null()
+            || is_default(name, value)
     };
     match body.iter().find(|(name, value)| !harmless(name, value)) {
         None => Ok(()),

@@ -1,26 +1,19 @@
 //! What a client asks for.
 
-use super::parameters::{self, unsupported};
+use super::{
+    parameters::{self, unsupported},
+    sampling,
+};
 use crate::body;
 use actors::{Completion, SamplingRequest};
-use protocol::{ChatMessage, Failure, Role};
+use protocol::{ChatMessage, Failure, Priority, Role};
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use std::fmt::Display;
-
-const STOPS_MAX: usize = 4;
-const STOP_BYTES_MAX: usize = 256;
 
 #[derive(Deserialize)]
 struct Wire {
     model: String,
     messages: Vec<Map<String, Value>>,
-    max_tokens: Option<u32>,
-    max_completion_tokens: Option<u32>,
-    temperature: Option<f32>,
-    top_p: Option<f32>,
-    seed: Option<i64>,
-    stop: Option<Value>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
 }
@@ -41,8 +34,11 @@ pub(super) struct Request {
     pub(super) stream: bool,
     /// Give the usage in a chunk of its own.
     pub(super) include_usage: bool,
+    /// Tell how likely the tokens were.
+    pub(super) logprobs: bool,
     messages: Vec<ChatMessage>,
     sampling: SamplingRequest,
+    priority: Priority,
 }
 
 impl Request {
@@ -57,11 +53,14 @@ impl Request {
         if options.and_then(|options| options.include_obfuscation) == Some(true) {
             return Err(unsupported("stream_options.include_obfuscation", "only false is supported"));
         }
+        let (sampling, priority) = sampling::read(bytes)?;
         Ok(Self {
             stream: wire.stream.unwrap_or_default(),
             include_usage: options.and_then(|options| options.include_usage).unwrap_or_default(),
             messages: wire.messages.iter().enumerate().map(|(at, map)| message(at, map)).collect::<Result<_, _>>()?,
-            sampling: sampling(&wire)?,
+            logprobs: sampling.logprobs.is_some(),
+            sampling,
+            priority,
             model: wire.model,
         })
     }
@@ -78,50 +77,8 @@ impl Request {
                 "the content is empty: write a message",
             ));
         }
-        Ok(Completion { messages: self.messages, knowledge, sampling: self.sampling })
+        Ok(Completion { messages: self.messages, knowledge, sampling: self.sampling, priority: self.priority })
     }
-}
-
-fn sampling(wire: &Wire) -> Result<SamplingRequest, Failure> {
-    within("temperature", wire.temperature, |t| (0.0..=2.0).contains(&t), "0 to 2")?;
-    within("top_p", wire.top_p, |p| p > 0.0 && p <= 1.0, "more than 0 and at most 1")?;
-    within("max_tokens", wire.max_tokens, |max| max >= 1, "at least 1")?;
-    within("max_completion_tokens", wire.max_completion_tokens, |max| max >= 1, "at least 1")?;
-    Ok(SamplingRequest {
-        max_tokens: wire.max_completion_tokens.or(wire.max_tokens),
-        temperature: wire.temperature,
-        top_p: wire.top_p,
-        seed: wire.seed.map(i64::cast_unsigned),
-        stop: stops(wire.stop.as_ref())?,
-    })
-}
-
-fn within<T: Copy + Display>(
-    name: &str,
-    value: Option<T>,
-    accepts: impl Fn(T) -> bool,
-    expected: &str,
-) -> Result<(), Failure> {
-    match value {
-        Some(value) if !accepts(value) => {
-            Err(Failure::invalid(name, format!("{name} is {value}: expected {expected}")))
-        }
-        _ => Ok(()),
-    }
-}
-
-fn stops(stop: Option<&Value>) -> Result<Vec<String>, Failure> {
-    let given = match stop {
-        None | Some(Value::Null) => return Ok(Vec::new()),
-        Some(Value::Array(many)) => many.as_slice(),
-        Some(one) => std::slice::from_ref(one),
-    };
-    let sound = |stop: &&str| (1..=STOP_BYTES_MAX).contains(&stop.len());
-    let texts: Option<Vec<_>> = given.iter().map(|stop| stop.as_str().filter(sound).map(str::to_string)).collect();
-    texts.filter(|texts| texts.len() <= STOPS_MAX).ok_or_else(|| {
-        let expected = format!("expected a string or up to {STOPS_MAX} of them, each of 1 to {STOP_BYTES_MAX} bytes");
-        Failure::invalid("stop", expected)
-    })
 }
 
 fn message(at: usize, map: &Map<String, Value>) -> Result<ChatMessage, Failure> {

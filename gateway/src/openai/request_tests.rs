@@ -1,5 +1,5 @@
 use super::*;
-use protocol::ErrorCode;
+use protocol::{ErrorCode, Format};
 use serde_json::json;
 
 fn read(patch: Value) -> Result<Completion, Failure> {
@@ -13,20 +13,37 @@ fn what_the_engine_can_do_is_read() {
     let completion = read(json!({
         "messages": [{"role": "developer", "content": "be brief"}, {"role": "assistant", "content": "hello", "refusal": null},
             {"role": "user", "name": "ann", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}],
-        "max_tokens": 9, "max_completion_tokens": 7, "temperature": 0, "top_p": 1.0, "seed": -1, "stop": "x"
+        "max_tokens": 9, "max_completion_tokens": 7, "temperature": 0, "top_p": 1.0, "seed": -1, "stop": "x",
+        "top_k": 5, "min_p": 0.5, "repetition_penalty": 1.5, "presence_penalty": -2, "frequency_penalty": 2,
+        "logit_bias": {"7": -100}, "ignore_eos": true, "logprobs": true, "top_logprobs": 3, "service_tier": "flex",
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "strict": true, "schema": {"type": "null"}}}
     }))
     .unwrap();
     let texts: Vec<_> = completion.messages.iter().map(|m| (m.role, m.content.as_str())).collect();
     assert_eq!(texts, [(Role::System, "be brief"), (Role::Assistant, "hello"), (Role::User, "ab")]);
-    let stop = vec!["x".into()];
-    let sampling =
-        SamplingRequest { max_tokens: Some(7), temperature: Some(0.0), top_p: Some(1.0), seed: Some(u64::MAX), stop };
-    assert_eq!(completion.sampling, sampling);
+    let sampling = SamplingRequest {
+        max_tokens: Some(7),
+        temperature: Some(0.0),
+        top_p: Some(1.0),
+        top_k: Some(5),
+        min_p: Some(0.5),
+        repetition_penalty: Some(1.5),
+        presence_penalty: Some(-2.0),
+        frequency_penalty: Some(2.0),
+        logit_bias: [(7, -100.0)].into(),
+        seed: Some(u64::MAX),
+        stop: vec!["x".into()],
+        ignore_eos: true,
+        logprobs: Some(3),
+        format: Format::JsonSchema { schema: json!({"type": "null"}) },
+    };
+    assert_eq!((completion.sampling, completion.priority), (sampling, Priority::Batch));
 }
 
 #[test]
 fn what_is_done_anyway_may_be_asked_for() {
     read(json!({"n": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "store": false, "user": "u", "metadata": {"a": "b"},
+        "top_logprobs": 0, "top_k": -1, "service_tier": "auto",
         "tools": [], "logprobs": false, "response_format": {"type": "text"}, "logit_bias": null, "stop": null,
         "stream_options": {"include_obfuscation": false}, "audio": null}))
     .unwrap();
@@ -36,10 +53,10 @@ fn what_is_done_anyway_may_be_asked_for() {
 fn a_parameter_without_support_is_refused_by_name() {
     for (patch, param) in [
         (json!({"n": 2}), "n"),
-        (json!({"presence_penalty": 0.5}), "presence_penalty"),
         (json!({"tools": [{"type": "function"}]}), "tools"),
-        (json!({"logprobs": true}), "logprobs"),
-        (json!({"response_format": {"type": "json_object"}}), "response_format"),
+        (json!({"service_tier": "priority"}), "service_tier"),
+        (json!({"response_format": {"type": "grammar"}}), "response_format.type"),
+        (json!({"response_format": {"type": "text", "schema": {}}}), "response_format.schema"),
         (json!({"store": true}), "store"),
         (json!({"best_of": 3}), "best_of"),
         (json!({"stream_options": {"include_obfuscation": true}}), "stream_options.include_obfuscation"),
@@ -61,6 +78,27 @@ fn a_wrong_value_is_refused_by_name() {
         (json!({"top_p": 0}), "top_p"),
         (json!({"max_tokens": 0}), "max_tokens"),
         (json!({"max_tokens": -1}), "max_tokens"),
+        (json!({"top_k": -2}), "top_k"),
+        (json!({"min_p": 1.5}), "min_p"),
+        (json!({"repetition_penalty": 0}), "repetition_penalty"),
+        (json!({"presence_penalty": 2.5}), "presence_penalty"),
+        (json!({"frequency_penalty": -2.5}), "frequency_penalty"),
+        (json!({"logit_bias": {"7": 101}}), "logit_bias.7"),
+        (json!({"logit_bias": {"x": 1}}), "logit_bias.x"),
+        (json!({"logprobs": 5}), "logprobs"),
+        (json!({"top_logprobs": 3}), "top_logprobs"),
+        (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
+        (json!({"response_format": "json"}), "response_format"),
+        (json!({"response_format": {}}), "response_format.type"),
+        (json!({"response_format": {"type": "json_schema"}}), "response_format.json_schema"),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a b"}}}),
+            "response_format.json_schema.name",
+        ),
+        (
+            json!({"response_format": {"type": "json_schema", "json_schema": {"name": "a"}}}),
+            "response_format.json_schema.schema",
+        ),
         (json!({"stop": ["a", "b", "c", "d", "e"]}), "stop"),
         (json!({"stop": ""}), "stop"),
         (json!({"stop": [1]}), "stop"),

@@ -1,5 +1,6 @@
 //! A whole answer in OpenAI's words.
 
+use super::logprobs;
 use crate::answer::Answer;
 use protocol::{Citation, FinishReason, JobId, Usage};
 use serde_json::{Value, json};
@@ -24,10 +25,11 @@ impl Head {
 }
 
 /// The `chat.completion` object.
-pub(super) fn completion(head: &Head, answer: &Answer) -> Value {
+pub(super) fn completion(head: &Head, answer: &Answer, logprobs: bool) -> Value {
     let message = json!({"role": "assistant", "content": answer.text, "refusal": null});
     let reason = finish_reason(answer.finish_reason);
-    let choice = json!({"index": 0, "message": message, "logprobs": null, "finish_reason": reason});
+    let logprobs = logprobs.then(|| logprobs::object(&answer.logprobs));
+    let choice = json!({"index": 0, "message": message, "logprobs": logprobs, "finish_reason": reason});
     let mut object = head.object("chat.completion", json!([choice]));
     object["usage"] = usage(answer.usage);
     cite(&mut object, &answer.citations);

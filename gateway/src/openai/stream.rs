@@ -1,8 +1,11 @@
 //! An answer in OpenAI's chunks: the first has the role, the last the finish reason, then the usage if it was asked for.
 
-use super::response::{self, Head};
+use super::{
+    logprobs,
+    response::{self, Head},
+};
 use crate::error;
-use protocol::{Citation, FinishReason, TurnEvent, Usage};
+use protocol::{Citation, FinishReason, TokenLogprob, TurnEvent, Usage};
 use serde_json::{Value, json};
 
 const KIND: &str = "chat.completion.chunk";
@@ -28,11 +31,11 @@ impl Chunks {
         }
         match event {
             TurnEvent::Retrieved { .. } => {}
-            TurnEvent::Token { text } => out += &self.text(&text),
+            TurnEvent::Token { text, logprobs } => out += &self.text(&text, &logprobs),
             TurnEvent::Finished { text, finish_reason, usage, citations } => {
                 // An answer that was not generated has no tokens to stream.
                 if !self.has_text && !text.is_empty() {
-                    out += &self.text(&text);
+                    out += &self.text(&text, &[]);
                 }
                 out += &self.end(finish_reason, usage, &citations);
             }
@@ -41,9 +44,13 @@ impl Chunks {
         out
     }
 
-    fn text(&mut self, text: &str) -> String {
+    fn text(&mut self, text: &str, logprobs: &[TokenLogprob]) -> String {
         self.has_text = true;
-        self.chunk(json!({"content": text}), None)
+        let mut choice = choice(json!({"content": text}), None);
+        if !logprobs.is_empty() {
+            choice["logprobs"] = logprobs::object(logprobs);
+        }
+        data(&self.object(json!([choice])))
     }
 
     fn end(&self, reason: FinishReason, usage: Usage, citations: &[Citation]) -> String {

@@ -69,7 +69,7 @@ impl<B> Answer<B> {
     }
 
     async fn token(&mut self, text: &str) {
-        self.send(Event::Token { text: text.into(), tokens: 1 }).await;
+        self.send(Event::token(text, 1)).await;
     }
 
     async fn finish(&mut self, reason: FinishReason, completion_tokens: u32) {

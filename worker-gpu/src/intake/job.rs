@@ -11,7 +11,9 @@ use crate::{
     driver::{AddError, Sequence},
     engine::Output,
 };
-use protocol::{Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Priority, Timestamp, Usage, topology};
+use protocol::{
+    Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Priority, Timestamp, TokenLogprob, Usage, topology,
+};
 use runtime::Delivery;
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -182,7 +184,7 @@ impl<'a> Stream<'a> {
                     return self.finish(reason).await;
                 }
                 Next::Output(Some(Output::Started(_))) => self.started(),
-                Next::Output(Some(Output::Token { text, tokens, .. })) => self.token(text, tokens),
+                Next::Output(Some(Output::Token { text, tokens, logprobs, .. })) => self.token(text, tokens, logprobs),
                 Next::Tick => {}
             }
             if self.deadline <= self.shared.context.clock.now() {
@@ -222,12 +224,12 @@ impl<'a> Stream<'a> {
         self.replies.push(Event::Started { worker, model, prompt_tokens });
     }
 
-    fn token(&mut self, text: String, tokens: u32) {
+    fn token(&mut self, text: String, tokens: u32, logprobs: Vec<TokenLogprob>) {
         self.usage.completion_tokens += tokens;
         self.stages.decoded(tokens);
         self.silent += tokens;
-        if !text.is_empty() {
-            self.replies.push(Event::Token { text, tokens: std::mem::take(&mut self.silent) });
+        if !text.is_empty() || !logprobs.is_empty() {
+            self.replies.push(Event::Token { text, tokens: std::mem::take(&mut self.silent), logprobs });
         }
     }
 

@@ -50,9 +50,13 @@ impl Replies {
     /// Appends a frame to the next batch; consecutive tokens become one frame.
     pub fn push(&mut self, event: Event) {
         match (self.pending.last_mut(), event) {
-            (Some(Event::Token { text, tokens }), Event::Token { text: more, tokens: count }) => {
+            (
+                Some(Event::Token { text, tokens, logprobs }),
+                Event::Token { text: more, tokens: count, logprobs: mut theirs },
+            ) => {
                 text.push_str(&more);
                 *tokens += count;
+                logprobs.append(&mut theirs);
             }
             (_, event) => self.pending.push(event),
         }

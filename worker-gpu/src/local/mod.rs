@@ -1,6 +1,8 @@
 //! The engine of this crate: continuous batching on one device.
 
 mod batch;
+#[cfg(test)]
+mod format_tests;
 mod load;
 mod runner;
 mod sequence;
@@ -17,13 +19,13 @@ pub(crate) use runner::{Chosen, Runner, RunnerError};
 use crate::{
     config::Config,
     engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
-    sampling,
+    sampling::{self, Grammar, Grammars},
     schedule::{BLOCK, Chunk, Claim, Full, Limits, Scheduler},
     text::Tokens,
 };
-use protocol::{ErrorCode, Failure};
+use protocol::{ErrorCode, Failure, Format};
 use sequence::Sequence;
-use std::collections::HashMap;
+use std::{cell::OnceCell, collections::HashMap};
 
 /// A request may fill this part of the KV cache at most, so that it never takes it all.
 const REQUEST_SHARE: usize = 2;
@@ -33,6 +35,8 @@ pub(crate) struct LocalEngine {
     name: String,
     runner: Box<dyn Runner>,
     tokens: Tokens,
+    /// Made when the first answer needs one.
+    grammars: OnceCell<Result<Grammars, String>>,
     scheduler: Scheduler,
     sequences: HashMap<SequenceId, Sequence>,
     capacity: usize,
@@ -54,12 +58,25 @@ impl LocalEngine {
             name,
             runner,
             tokens,
+            grammars: OnceCell::new(),
             scheduler: Scheduler::new(limits),
             sequences: HashMap::new(),
             capacity: config.max_sequences,
             context: longest(config, context, blocks),
             blocks,
         }
+    }
+
+    /// What the request's answer must look like, if it must look like anything; `answer` is its beginning.
+    fn grammar(&self, request: &Request, answer: &[u32]) -> Result<Option<Grammar>, Failure> {
+        if request.sampling.format == Format::Text {
+            return Ok(None);
+        }
+        let grammars = self.grammars.get_or_init(|| Grammars::new(&self.tokens)).as_ref().map_err(|why| {
+            tracing::error!(why, "this model's vocabulary cannot be put under a grammar");
+            Failure::new(ErrorCode::EngineFailed, "this model's vocabulary cannot be put under a grammar")
+        })?;
+        grammars.compile(&request.sampling.format, answer)
     }
 
     /// Computes the planned tokens; what the chunks that sample get, in order.
@@ -112,7 +129,8 @@ impl Engine for LocalEngine {
         }
         let prompt_tokens = prompt.len() as u32;
         let prefix = if request.prefix.is_empty() { 0 } else { self.tokens.count(&request.prefix)? };
-        let sequence = Sequence::new(&request, prompt.len(), prefix, room);
+        let grammar = self.grammar(&request, &prompt[prompt.len().saturating_sub(prefix)..])?;
+        let sequence = Sequence::new(&request, &prompt, prefix, room, grammar);
         let claim = Claim { tenant: request.tenant, priority: request.priority, weight: request.weight };
         let full = |Full| Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again");
         self.scheduler.add(request.id, claim, prompt).map_err(full)?;

@@ -12,16 +12,16 @@ use crate::{
 use protocol::{ChatMessage, ErrorCode, FinishReason, Priority, Role, Sampling, TenantId, Usage};
 use std::{collections::BTreeMap, sync::Arc};
 
-fn open(written: &Written, config: &Config) -> LocalEngine {
+pub(super) fn open(written: &Written, config: &Config) -> LocalEngine {
     super::open(config, &written.path, Arc::new(runtime::clock::System)).unwrap()
 }
 
-fn config(max_sequences: usize, batch_tokens: usize) -> Config {
+pub(super) fn config(max_sequences: usize, batch_tokens: usize) -> Config {
     Config { max_sequences, batch_tokens, context_tokens: 256, threads: 2, waiting: 64, ..Config::default() }
 }
 
 fn request(id: u64, content: &str, temperature: f32) -> Request {
-    let sampling = Sampling { max_tokens: 24, temperature, top_p: 0.9, seed: id ^ 99, stop: vec![] };
+    let sampling = Sampling { max_tokens: 24, temperature, top_p: 0.9, seed: id ^ 99, ..Sampling::default() };
     request_of(id, content, sampling)
 }
 
@@ -38,9 +38,9 @@ pub fn request_of(id: u64, content: &str, sampling: Sampling) -> Request {
 }
 
 #[derive(Debug, Clone, PartialEq, Default)]
-struct Said {
-    text: String,
-    end: Option<(FinishReason, Usage)>,
+pub(super) struct Said {
+    pub text: String,
+    pub end: Option<(FinishReason, Usage)>,
 }
 
 /// Runs until nothing is left; request `n` comes at step `arrivals[n]` and leaves at step `departures[n]`.
@@ -77,7 +77,7 @@ fn run(
     panic!("the engine does not come to an end");
 }
 
-fn alone(engine: &mut dyn Engine, request: &Request) -> Said {
+pub(super) fn alone(engine: &mut dyn Engine, request: &Request) -> Said {
     run(engine, std::slice::from_ref(request), &[0], &[None]).remove(&request.id.0).unwrap()
 }
 
@@ -161,7 +161,7 @@ fn an_end_can_be_ignored() {
     let written = Tiny::exact("qwen2").write();
     let ends = |ignore_end: bool| {
         let mut engine = open(&written, &Config { ignore_end, ..config(8, 64) });
-        let sampling = |seed| Sampling { max_tokens: 100, temperature: 2.0, top_p: 1.0, seed, stop: vec![] };
+        let sampling = |seed| Sampling { max_tokens: 100, temperature: 2.0, seed, ..Sampling::default() };
         let requests: Vec<Request> = (0..32).map(|id| request_of(id, "hello", sampling(id))).collect();
         let said = run(&mut engine, &requests, &[0; 32], &[None; 32]);
         said.values().filter(|said| said.end.is_some_and(|(reason, _)| reason == FinishReason::Stop)).count()

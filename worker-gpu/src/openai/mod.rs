@@ -4,14 +4,15 @@
 //! Requests live on a runtime of their own with one thread. Dropping a request closes its connection, upon which the
 //! server stops generating.
 
+mod logprobs;
 mod refusal;
 mod request;
+mod sampling;
 mod stream;
 
 use crate::{
     config::Config,
     engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
-    sampling,
 };
 use protocol::{ErrorCode, Failure};
 use request::Server;
@@ -112,7 +113,7 @@ impl Engine for OpenaiEngine {
     }
 
     fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
-        sampling::check(&request.sampling)?;
+        crate::sampling::check(&request.sampling)?;
         // Those that the next step starts do not wait.
         if self.running.len() + self.waiting.len() >= self.capacity + self.waiting_max {
             return Err(Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again"));

@@ -3,6 +3,7 @@
 use super::{
     SetupError,
     refusal::{beginning, refused, unreachable},
+    sampling,
 };
 use crate::{config::Config, engine::Request};
 use protocol::{Failure, Role};
@@ -17,9 +18,6 @@ const CONNECT: Duration = Duration::from_secs(5);
 const LIST_BYTES: usize = 1 << 20;
 /// Models of the server that a warning names.
 const NAMED: usize = 5;
-/// The largest `top_p` that is sent: TGI refuses 1, and without the field vLLM takes the default of the model's own
-/// `generation_config.json`. This one leaves no token out that a 32-bit sum of probabilities could tell from none.
-const TOP_P: f32 = 1.0_f32.next_down();
 
 /// A server and the model that it is asked for.
 pub(super) struct Server {
@@ -92,16 +90,12 @@ impl Server {
             "stream": true,
             "stream_options": { "include_usage": true },
             "max_tokens": self.context_tokens.min(sampling.max_tokens as usize),
-            "temperature": sampling.temperature,
-            "top_p": sampling.top_p.min(TOP_P),
-            // Servers read a signed number.
-            "seed": sampling.seed & i64::MAX as u64,
         });
+        if let Some(body) = body.as_object_mut() {
+            body.extend(sampling::fields(sampling));
+        }
         if self.ignore_end {
             body["ignore_eos"] = json!(true);
-        }
-        if !sampling.stop.is_empty() {
-            body["stop"] = json!(sampling.stop);
         }
         if !request.prefix.is_empty() {
             let mut messages = json!(request.messages);
@@ -128,8 +122,13 @@ mod tests {
     use protocol::Sampling;
 
     fn request(prefix: &str) -> Request {
-        let sampling =
-            Sampling { max_tokens: 5, temperature: 0.5, top_p: 1.0, seed: u64::MAX, stop: vec!["END".into()] };
+        let sampling = Sampling {
+            max_tokens: 5,
+            temperature: 0.5,
+            seed: u64::MAX,
+            stop: vec!["END".into()],
+            ..Sampling::default()
+        };
         Request { prefix: prefix.into(), ..request_of(1, "hi", sampling) }
     }
 

@@ -1,12 +1,12 @@
 //! From a server's stream of events to outputs.
 
-use super::{refusal::unreachable, request::Server};
+use super::{logprobs::Logprobs, refusal::unreachable, request::Server};
 use crate::{
     engine::{Output, Request, SequenceId},
-    text::StopFilter,
+    text::{Shown, Speech},
 };
 use futures_util::{FutureExt, StreamExt};
-use protocol::{ErrorCode, Failure, FinishReason, Usage};
+use protocol::{ErrorCode, Failure, FinishReason, TokenLogprob, Usage};
 use serde::Deserialize;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::sync::mpsc;
@@ -38,16 +38,16 @@ async fn last_of(id: SequenceId, told: impl Future<Output = Told>) -> Output {
 async fn tell(server: &Server, request: &Request, outputs: &mpsc::Sender<Output>) -> Told {
     let mut bytes = server.ask(request).await?.bytes_stream();
     let (mut lines, mut heard) = (Lines::default(), Heard::default());
-    let mut said = Said { id: request.id, stop: StopFilter::new(&request.sampling.stop), stopped: false, outputs };
+    let mut said = Said { id: request.id, speech: Speech::new(&request.sampling.stop), stopped: false, outputs };
     while let Some(chunk) = bytes.next().await {
         lines.push(&chunk.map_err(|error| unreachable(&error))?)?;
         while let Some(line) = lines.next() {
-            let text = heard.line(&line)?;
-            if heard.done || (said.stopped && text.is_some()) {
+            let piece = heard.line(&line)?;
+            if heard.done || (said.stopped && piece.is_some()) {
                 return said.end(heard).await;
             }
-            if let Some(text) = text {
-                said.add(&text).await;
+            if let Some(piece) = piece {
+                said.add(piece).await;
             }
         }
     }
@@ -58,16 +58,17 @@ async fn tell(server: &Server, request: &Request, outputs: &mpsc::Sender<Output>
 /// for it at all; after one, only the counts are waited for.
 struct Said<'a> {
     id: SequenceId,
-    stop: StopFilter,
+    speech: Speech,
     stopped: bool,
     outputs: &'a mpsc::Sender<Output>,
 }
 
 impl Said<'_> {
-    async fn add(&mut self, text: &str) {
-        let passed = self.stop.push(text);
-        self.stopped = passed.stopped;
-        self.send(passed.text, 1).await;
+    async fn add(&mut self, piece: Piece) {
+        // Tokens without text have begun a character.
+        let shown = self.speech.push(&piece.text, piece.text.is_empty(), piece.logprobs);
+        self.stopped = shown.stopped;
+        self.send(shown, 1).await;
     }
 
     async fn end(mut self, mut heard: Heard) -> Told {
@@ -75,16 +76,17 @@ impl Said<'_> {
             heard.reason = Some(FinishReason::Stop);
         }
         let told = heard.end()?;
-        let held = self.stop.finish();
-        if !held.is_empty() {
+        let held = self.speech.finish();
+        if !held.text.is_empty() || !held.logprobs.is_empty() {
             self.send(held, 0).await;
         }
         Ok(told)
     }
 
-    async fn send(&self, text: String, tokens: u32) {
+    async fn send(&self, shown: Shown, tokens: u32) {
+        let Shown { text, logprobs, .. } = shown;
         // Nobody listens only when the engine is gone.
-        let _ = self.outputs.send(Output::Token { id: self.id, text, tokens }).await;
+        let _ = self.outputs.send(Output::Token { id: self.id, text, tokens, logprobs }).await;
     }
 }
 
@@ -130,6 +132,7 @@ struct Choice {
     #[serde(default)]
     delta: Delta,
     finish_reason: Option<String>,
+    logprobs: Option<Logprobs>,
 }
 
 #[derive(Deserialize, Default)]
@@ -137,9 +140,16 @@ struct Delta {
     content: Option<String>,
 }
 
+/// What a line adds to the answer; not nothing.
+#[derive(Debug, PartialEq, Default)]
+struct Piece {
+    text: String,
+    logprobs: Vec<TokenLogprob>,
+}
+
 impl Heard {
-    /// Takes a line; returns the text that it adds.
-    fn line(&mut self, line: &str) -> Result<Option<String>, Failure> {
+    /// Takes a line; returns what it adds.
+    fn line(&mut self, line: &str) -> Result<Option<Piece>, Failure> {
         let Some(data) = line.strip_prefix("data:").map(str::trim_start) else {
             return Ok(None);
         };
@@ -158,9 +168,15 @@ impl Heard {
         if let Some(reason) = choice.finish_reason {
             self.reason = Some(finish_reason(&reason)?);
         }
-        let text = choice.delta.content.filter(|text| !text.is_empty());
-        self.pieces += u32::from(text.is_some());
-        Ok(text)
+        let text = choice.delta.content.unwrap_or_default();
+        let mut logprobs = choice.logprobs.map(Logprobs::read).unwrap_or_default();
+        if self.reason == Some(FinishReason::Stop) && text.is_empty() {
+            // vLLM tells of the token that ends the answer, which is no part of it.
+            logprobs.clear();
+        }
+        let is_piece = !text.is_empty() || !logprobs.is_empty();
+        self.pieces += u32::from(is_piece);
+        Ok(is_piece.then_some(Piece { text, logprobs }))
     }
 
     fn end(self) -> Result<(FinishReason, Usage), Failure> {
@@ -217,7 +233,10 @@ mod tests {
         let mut line = |line: &str| heard.line(line);
         assert_eq!(line(": keep-alive"), Ok(None));
         assert_eq!(line(r#"data: {"choices":[{"delta":{"role":"assistant","content":""}}]}"#), Ok(None));
-        assert_eq!(line(r#"data: {"choices":[{"delta":{"content":"你"}}]}"#), Ok(Some("你".into())));
+        assert_eq!(
+            line(r#"data: {"choices":[{"delta":{"content":"你"}}]}"#),
+            Ok(Some(Piece { text: "你".into(), ..Piece::default() }))
+        );
         assert_eq!(line(r#"data: {"choices":[{"delta":{},"finish_reason":"length"}]}"#), Ok(None));
         assert_eq!(
             line(r#"data: {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":9,"total_tokens":12}}"#),

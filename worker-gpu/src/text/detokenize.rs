@@ -22,12 +22,23 @@ impl Pieces {
         Self(vocabulary.enumerate().map(piece).collect())
     }
 
-    fn of(&self, token: u32) -> &[u8] {
+    /// How many tokens there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The bytes of a token; none of one that is hidden or unknown.
+    pub fn of(&self, token: u32) -> &[u8] {
         self.0.get(token as usize).map_or(&[], |piece| piece)
     }
 }
 
 impl Detokenizer {
+    /// Whether a character is incomplete.
+    pub fn is_partial(&self) -> bool {
+        !self.partial.is_empty()
+    }
+
     /// The text that `token` completes. Bytes that can never become a character appear as U+FFFD.
     pub fn push(&mut self, pieces: &Pieces, token: u32) -> String {
         self.partial.extend_from_slice(pieces.of(token));

@@ -2,7 +2,7 @@
 
 use super::{detokenize::Pieces, template::ChatTemplate, vocabulary::Vocabulary};
 use candle_core::quantized::gguf_file::Content;
-use protocol::{ChatMessage, ErrorCode, Failure};
+use protocol::{ChatMessage, ErrorCode, Failure, Logprob};
 use runtime::Clock;
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 use tokenizers::Tokenizer;
@@ -76,6 +76,18 @@ impl Tokens {
     /// From now on no token ends an answer.
     pub fn ignore_ends(&mut self) {
         self.ends.clear();
+    }
+
+    /// The tokens that end an answer.
+    pub fn ends(&self) -> impl Iterator<Item = u32> {
+        self.ends.iter().copied()
+    }
+
+    /// How a token is called in a list of logprobs: by its bytes, or by its name if it stands for nothing.
+    pub fn logprob(&self, token: u32, logprob: f32) -> Logprob {
+        let name = || self.special.iter().find(|(_, id)| *id == token).map_or("", |(name, _)| name);
+        let bytes = self.pieces.of(token);
+        Logprob::of_bytes(if bytes.is_empty() { name().as_bytes() } else { bytes }, logprob)
     }
 
     /// Whether an answer ends with `token`.

@@ -194,7 +194,7 @@ impl Answer {
 }
 
 pub fn greedy(max_tokens: u32) -> Sampling {
-    Sampling { max_tokens, temperature: 0.0, top_p: 1.0, seed: 0, stop: Vec::new() }
+    Sampling { max_tokens, ..Sampling::default() }
 }
 
 pub fn echo(delay_ms: u64) -> Config {

@@ -6,8 +6,8 @@ use crate::{
     turn::{Effect, Input, Knowledge, MAX_RESTARTS, Spec, Turn},
 };
 use protocol::{
-    DocumentId, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Lang, Passage, Reply, Retrieved,
-    Sampling, Timestamp, TurnEvent, Usage, WorkerId,
+    DocumentId, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Lang, Passage, Priority, Reply,
+    Retrieved, Sampling, Timestamp, TurnEvent, Usage, WorkerId,
 };
 
 const NOW: Timestamp = Timestamp(100);
@@ -22,10 +22,11 @@ fn turn() -> Turn {
         lang: Lang::en(),
         knowledge: Some(Knowledge { query: question, top_k: 5 }),
         prompt: Prompt::Grounded(grounded),
-        sampling: Sampling { max_tokens: 20, temperature: 0.0, top_p: 1.0, seed: 1, stop: Vec::new() },
+        sampling: Sampling { max_tokens: 20, ..Sampling::default() },
         deadline: Timestamp(10_000),
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
+        priority: Priority::Interactive,
         weight: 1,
         worker: None,
     })
@@ -50,7 +51,7 @@ fn started() -> Event {
 }
 
 fn token(text: &str) -> Event {
-    Event::Token { text: text.into(), tokens: 2 }
+    Event::token(text, 2)
 }
 
 fn finished(completion_tokens: u32) -> Event {
@@ -190,7 +191,7 @@ fn an_answer_that_keeps_breaking_fails_once() {
 #[test]
 fn an_answer_that_broke_after_its_last_token_is_complete() {
     let mut turn = generating();
-    turn.on(reply("job_1.g0", 0, 0, vec![Event::Token { text: "long".into(), tokens: 20 }]), NOW);
+    turn.on(reply("job_1.g0", 0, 0, vec![Event::token("long", 20)]), NOW);
     let effects = turn.on(Input::Lost, NOW);
     assert!(matches!(effects.last(), Some(Effect::Commit(answer)) if answer.reason == FinishReason::Length));
 }

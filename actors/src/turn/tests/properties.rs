@@ -7,8 +7,8 @@ use crate::{
 };
 use proptest::prelude::*;
 use protocol::{
-    ErrorCode, Event, Failure, FinishReason, JobId, Lang, Reply, Retrieved, Sampling, Timestamp, TurnEvent, Usage,
-    WorkerId,
+    ErrorCode, Event, Failure, FinishReason, JobId, Lang, Priority, Reply, Retrieved, Sampling, Timestamp, TurnEvent,
+    Usage, WorkerId,
 };
 
 fn spec(knowledge: bool) -> Spec {
@@ -21,10 +21,11 @@ fn spec(knowledge: bool) -> Spec {
         lang: Lang::en(),
         knowledge: knowledge.then_some(Knowledge { query: question, top_k: 5 }),
         prompt: Prompt::Grounded(grounded),
-        sampling: Sampling { max_tokens: 20, temperature: 0.0, top_p: 1.0, seed: 1, stop: Vec::new() },
+        sampling: Sampling { max_tokens: 20, ..Sampling::default() },
         deadline: Timestamp(10_000),
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
+        priority: Priority::Interactive,
         weight: 1,
         worker: None,
     }
@@ -35,7 +36,7 @@ fn failure() -> Failure {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let token = ("[a-z\u{4e00}-\u{4e10}]{0,3}", 0u32..3).prop_map(|(text, tokens)| Event::Token { text, tokens });
+    let token = ("[a-z\u{4e00}-\u{4e10}]{0,3}", 0u32..3).prop_map(|(text, tokens)| Event::token(text, tokens));
     let usage = Usage { prompt_tokens: 7, completion_tokens: 3 };
     let worker = WorkerId::parse("w").unwrap();
     prop_oneof![
@@ -117,7 +118,7 @@ impl Seen {
         assert!(!self.events.last().is_some_and(TurnEvent::is_last), "nothing follows the last event");
         match &event {
             TurnEvent::Retrieved { .. } => assert!(self.events.is_empty(), "retrieved comes first"),
-            TurnEvent::Token { text } => self.text.push_str(text),
+            TurnEvent::Token { text, .. } => self.text.push_str(text),
             TurnEvent::Finished { text, .. } => {
                 assert_eq!(text, &self.text);
                 assert!(self.commits == 1 || text.is_empty(), "stored before it is told");
@@ -163,7 +164,7 @@ proptest! {
         cuts in prop::collection::vec(1usize..4, 12),
         echoes in prop::collection::vec(0usize..4, 14),
     ) {
-        let tokens = pieces.iter().map(|text| Event::Token { text: text.clone(), tokens: 1 });
+        let tokens = pieces.iter().map(|text| Event::token(text, 1));
         let usage = Usage { prompt_tokens: 9, completion_tokens: pieces.len() as u32 };
         let finished = Event::Finished { reason: FinishReason::Stop, usage };
         let events: Vec<Event> = tokens.chain([finished]).collect();
@@ -183,7 +184,7 @@ proptest! {
             let older = Reply { attempt: 0, seq: 0, ..batches[n].clone() };
             seen.take(turn.on(Input::Reply(older), Timestamp(1)));
             let text = "X".to_string();
-            let copy = Reply { delivery: 2, events: vec![Event::Token { text, tokens: 1 }], ..batches[n].clone() };
+            let copy = Reply { delivery: 2, events: vec![Event::token(text, 1)], ..batches[n].clone() };
             seen.take(turn.on(Input::Reply(copy), Timestamp(1)));
             if let Some(back) = n.checked_sub(echoes[n]) {
                 seen.take(turn.on(Input::Reply(batches[back].clone()), Timestamp(1)));

@@ -33,7 +33,7 @@ fn answers(path: &Path, questions: &[&str]) -> Vec<String> {
     let config = Config { max_sequences: questions.len(), context_tokens: 512, ..Config::default() };
     let mut engine = local::open(&config, path, Arc::new(runtime::clock::System)).unwrap();
     for (id, question) in questions.iter().enumerate() {
-        let sampling = Sampling { max_tokens: 24, temperature: 0.0, top_p: 1.0, seed: 0, stop: vec![] };
+        let sampling = Sampling { max_tokens: 24, ..Sampling::default() };
         engine.add(request_of(id as u64, question, sampling)).unwrap();
     }
     let mut texts = vec![String::new(); questions.len()];

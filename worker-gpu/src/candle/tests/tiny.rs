@@ -21,6 +21,8 @@ pub struct Tiny {
     pub feed_forward: usize,
     pub tied: bool,
     pub dtype: GgmlDType,
+    /// Whether every byte has a token, so that any text can be written.
+    pub bytes: bool,
 }
 
 /// A written model with its weights as they were before quantization.
@@ -33,12 +35,21 @@ pub struct Written {
 impl Tiny {
     /// Floats, so that results can be compared closely.
     pub fn exact(arch: &'static str) -> Self {
-        Self { arch, hidden: 48, heads: 6, kv_heads: 2, feed_forward: 80, tied: arch == "qwen3", dtype: GgmlDType::F32 }
+        Self {
+            arch,
+            hidden: 48,
+            heads: 6,
+            kv_heads: 2,
+            feed_forward: 80,
+            tied: arch == "qwen3",
+            dtype: GgmlDType::F32,
+            bytes: false,
+        }
     }
 
     /// Wide enough for the quantized kernels that real models use.
     pub fn quantized(arch: &'static str, dtype: GgmlDType) -> Self {
-        Self { arch, hidden: 256, heads: 4, kv_heads: 2, feed_forward: 512, tied: false, dtype }
+        Self { arch, hidden: 256, heads: 4, kv_heads: 2, feed_forward: 512, tied: false, dtype, bytes: false }
     }
 
     /// Qwen3's heads are wider than their share.
@@ -128,7 +139,7 @@ impl Tiny {
             own("rope.freq_base", Value::F32(5_000.0)),
             general("tokenizer.ggml.model", Value::String("gpt2".into())),
             general("tokenizer.ggml.pre", Value::String("qwen2".into())),
-            general("tokenizer.ggml.tokens", strings(vocabulary())),
+            general("tokenizer.ggml.tokens", strings(vocabulary(self.bytes))),
             general("tokenizer.ggml.token_type", Value::Array(kinds)),
             general("tokenizer.ggml.merges", strings(vec!["h e".into()])),
             general("tokenizer.ggml.eos_token_id", size(VOCABULARY - 1)),
@@ -138,9 +149,12 @@ impl Tiny {
 }
 
 /// What a prompt of plain letters needs, one merge, then tokens whose texts tell them apart, and two special ones.
-fn vocabulary() -> Vec<String> {
+fn vocabulary(bytes: bool) -> Vec<String> {
     let mut tokens: Vec<String> = ('!'..='~').map(String::from).collect();
     tokens.extend(["Ġ", "Ċ", "he"].map(String::from));
+    // Byte-level vocabularies write these bytes as these characters: GPT-2's `bytes_to_unicode`.
+    let high = ('\u{a1}'..='\u{ac}').chain('\u{ae}'..='\u{ff}').chain('\u{121}'..='\u{143}');
+    tokens.extend(high.filter(|_| bytes).map(String::from));
     tokens.extend((tokens.len()..VOCABULARY - 2).map(|id| format!("[{id}]")));
     tokens.extend(["<|im_start|>", "<|im_end|>"].map(String::from));
     tokens
