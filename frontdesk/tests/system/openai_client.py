@@ -1,11 +1,15 @@
-"""Speaks to a running Frontdesk through the unmodified openai package: openai_client.py FAST_URL SLOW_URL KEY."""
+"""Speaks to a running Frontdesk through the unmodified openai package: openai_client.py FAST_URL SLOW_URL MODEL_URL KEY."""
 
+import json
+import math
 import sys
 
 import openai
 
-fast_url, slow_url, key = sys.argv[1:]
+fast_url, slow_url, model_url, key = sys.argv[1:]
 client = openai.OpenAI(base_url=f"{fast_url}/v1", api_key=key, max_retries=0)
+model = openai.OpenAI(base_url=f"{model_url}/v1", api_key=key, max_retries=0)
+bare = next(model.id for model in model.models.list() if model.id != "frontdesk")
 question = [{"role": "user", "content": "alpha beta gamma"}]
 
 
@@ -64,7 +68,40 @@ def timeout():
     raise AssertionError("no timeout")
 
 
-cases = [models, whole, stream, errors, timeout]
+def logprobs():
+    request = {"model": bare, "messages": question, "max_tokens": 8, "logprobs": True, "top_logprobs": 3, "seed": 1}
+    choice = model.chat.completions.create(**request).choices[0]
+    tokens = choice.logprobs.content
+    assert b"".join(bytes(token.bytes) for token in tokens).decode() == choice.message.content, choice
+    for token in tokens:
+        assert len(token.top_logprobs) == 3 and token.logprob <= token.top_logprobs[0].logprob <= 0, token
+        assert sum(math.exp(other.logprob) for other in token.top_logprobs) <= 1.001, token
+    chunks = list(model.chat.completions.create(stream=True, **request))
+    streamed = [t for c in chunks if c.choices and c.choices[0].logprobs for t in c.choices[0].logprobs.content]
+    assert [token.token for token in streamed] == [token.token for token in tokens], streamed
+
+
+def structured():
+    answer = {"type": "string", "enum": ["退货", "refund"]}
+    schema = {"type": "object", "properties": {"kind": answer, "urgent": {"type": "boolean"}}, "additionalProperties": False}
+    schema["required"] = ["kind", "urgent"]
+    shape = {"type": "json_schema", "json_schema": {"name": "ticket", "strict": True, "schema": schema}}
+    for seed in range(3):
+        request = {"model": bare, "messages": question, "max_tokens": 60, "seed": seed, "response_format": shape}
+        choice = model.chat.completions.create(presence_penalty=1.0, extra_body={"top_k": 20}, **request).choices[0]
+        ticket = json.loads(choice.message.content)
+        assert choice.finish_reason == "stop" and list(ticket) == ["kind", "urgent"], choice
+        assert ticket["kind"] in answer["enum"] and isinstance(ticket["urgent"], bool), ticket
+    schema["properties"]["kind"] = {"type": "strnig"}
+    try:
+        model.chat.completions.create(**request)
+    except openai.BadRequestError as error:
+        assert error.param == "response_format.json_schema" and "strnig" in error.message, error.body
+    else:
+        raise AssertionError("a schema that means nothing was accepted")
+
+
+cases = [models, whole, stream, errors, timeout, logprobs, structured]
 for case in cases:
     case()
 print(f"{len(cases)} cases passed")

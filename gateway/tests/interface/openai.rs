@@ -60,6 +60,26 @@ async fn a_streamed_answer_is_chunks_then_usage_then_done() {
 }
 
 #[tokio::test]
+async fn logprobs_are_told_whole_and_in_chunks() {
+    let stage = Stage::start().await;
+    let token = |token: &str, bytes: &[u8]| {
+        let top = json!([{"token": "a", "logprob": -9999.0, "bytes": [97]}]);
+        json!({"token": token, "logprob": -0.5, "bytes": bytes, "top_logprobs": top})
+    };
+    let expected = json!([token("Hi", b"Hi"), token("\u{fffd}", &[0xe4, 0xb8]), token("\u{fffd}", &[0x96])]);
+    let patch = json!({"logprobs": true, "top_logprobs": 1});
+    let body: Value = complete(&stage, &ask("tiny", "hi", patch)).await.json().await.unwrap();
+    assert_eq!(body["choices"][0]["logprobs"], json!({"content": expected, "refusal": null}));
+    let patch = json!({"logprobs": true, "top_logprobs": 1, "stream": true});
+    let events = Reader::new(complete(&stage, &ask("tiny", "hi", patch)).await).rest().await;
+    let choices = events.iter().filter(|event| event.data != "[DONE]").map(|event| event.json()["choices"][0].clone());
+    let pieces: Vec<Value> = choices.filter(|choice| !choice["logprobs"].is_null()).collect();
+    let told = pieces.iter().flat_map(|piece| piece["logprobs"]["content"].as_array().unwrap().clone());
+    assert_eq!(told.collect::<Value>(), expected);
+    assert_eq!(pieces[1]["delta"]["content"], "世");
+}
+
+#[tokio::test]
 async fn without_asking_there_is_no_usage_in_the_chunks() {
     let stage = Stage::start().await;
     let events = Reader::new(complete(&stage, &ask("tiny", "count", json!({"stream": true}))).await).rest().await;
@@ -91,8 +111,8 @@ async fn what_is_not_offered_is_refused_by_name() {
     let stage = Stage::start().await;
     let response = complete(&stage, &ask("gpt-9", "hi", json!({}))).await;
     refused(response, 404, "model_not_found", Some("model")).await;
-    let response = complete(&stage, &ask("tiny", "hi", json!({"logprobs": true}))).await;
-    refused(response, 400, "unsupported_parameter", Some("logprobs")).await;
+    let response = complete(&stage, &ask("tiny", "hi", json!({"best_of": 2}))).await;
+    refused(response, 400, "unsupported_parameter", Some("best_of")).await;
     let response = complete(&stage, &json!({"model": "tiny"})).await;
     refused(response, 400, "invalid_request", Some("messages")).await;
 }

@@ -5,7 +5,8 @@
 
 use protocol::{
     Cancel, DocumentId, DocumentInfo, DocumentReport, Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob,
-    JobId, KnowledgeJob, Passage, Reply, RetrievalJob, Retrieved, TenantId, Usage, WorkerId, topology,
+    JobId, KnowledgeJob, Logprob, Passage, Reply, RetrievalJob, Retrieved, TenantId, TokenLogprob, Usage, WorkerId,
+    topology,
 };
 use runtime::{Broker, Context, Message};
 use serde::de::DeserializeOwned;
@@ -120,6 +121,16 @@ async fn speak(answer: &mut Answer<InferenceJob>, question: &str) {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         return answer.finish(FinishReason::Length, 10).await;
+    }
+    if answer.job.body.sampling.logprobs.is_some() {
+        let told = |bytes: &[u8]| TokenLogprob {
+            chosen: Logprob::of_bytes(bytes, -0.5),
+            top: vec![Logprob::of_bytes(b"a", Logprob::NEVER)],
+        };
+        answer.send(Event::Token { text: "Hi".into(), tokens: 1, logprobs: vec![told(b"Hi")] }).await;
+        let parts = vec![told(&[0xe4, 0xb8]), told(&[0x96])];
+        answer.send(Event::Token { text: "世".into(), tokens: 2, logprobs: parts }).await;
+        return answer.finish(FinishReason::Stop, 3).await;
     }
     answer.token("Hello").await;
     answer.token(", 世界 [1]").await;

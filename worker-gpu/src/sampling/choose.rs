@@ -1,13 +1,13 @@
-//! Which token: temperature, then min-p, top-k and top-p, each over what the one before left, then the draw.
+//! Which token: temperature, then top-k, top-p and min-p, each over what the one before left, then the draw.
 //!
-//! A device that chooses by itself does the same. Where neither `top_k` nor `top_p` cuts, probabilities are cumulated in
-//! the order of the vocabulary; else from the likeliest on, of equals in the order of the vocabulary.
+//! A device that chooses by itself does the same. Where nothing is left out, probabilities are cumulated in the order of
+//! the vocabulary; else from the likeliest on, of equals in the order of the vocabulary.
 
 use crate::local::Draw;
 use std::cmp::Ordering;
 
-/// Least weights of the tokens that are looked at first, second and last; the likeliest has weight 1.
-const FLOORS: [f32; 3] = [1.0 / 256.0, 1.0 / 65_536.0, 0.0];
+/// Least weights of the tokens that are looked at first and second, before all are; the likeliest has weight 1.
+const FLOORS: [f32; 2] = [1.0 / 256.0, 1.0 / 65_536.0];
 /// Candidates that are sorted at first when a nucleus is sought; widened until it is covered.
 const NUCLEUS: usize = 64;
 /// Sums and maxima are kept in so many lanes, for the processor's vector units.
@@ -22,10 +22,8 @@ pub(super) fn choose(mut logits: Vec<f32>, draw: &Draw) -> Option<u32> {
     }
     weigh(&mut logits, max, draw.temperature);
     let weights = logits;
-    let chosen = if draw.top_k == 0 && draw.top_p >= 1.0 {
-        let left =
-            || (0u32..).zip(&weights).map(|(token, weight)| (token, *weight)).filter(|left| left.1 >= draw.min_p);
-        at(left(), draw.point * total(left().map(|left| left.1)))
+    let chosen = if draw.top_k == 0 && draw.top_p >= 1.0 && draw.min_p == 0.0 {
+        at((0u32..).zip(weights.iter().copied()), draw.point * total(weights.iter().copied()))
     } else {
         let order = likeliest(&weights, draw);
         at(order.iter().map(|&token| (token, weights[token as usize])), draw.point * sum(&weights, &order))
@@ -52,29 +50,33 @@ fn weigh(logits: &mut [f32], max: f32, temperature: f32) {
     logits.iter_mut().for_each(|logit| *logit = weight(*logit));
 }
 
-/// The tokens that min-p, top-k and top-p leave, the likeliest first.
+/// The tokens that top-k, top-p and min-p leave, the likeliest first.
 fn likeliest(weights: &[f32], draw: &Draw) -> Vec<u32> {
-    let all = (draw.top_k == 0).then(|| total(weights.iter().copied().filter(|weight| *weight >= draw.min_p)));
-    let mut order = Vec::new();
-    for floor in FLOORS {
-        order = (0u32..)
-            .zip(weights)
-            .filter(|(_, weight)| **weight >= floor.max(draw.min_p))
-            .map(|(token, _)| token)
-            .collect();
-        let suffices = match all {
-            Some(all) => sum(weights, &order) >= all * f64::from(draw.top_p),
-            None => order.len() >= draw.top_k as usize,
-        };
-        if suffices || floor <= draw.min_p {
-            break;
-        }
-    }
+    let all = (draw.top_k == 0).then(|| total(weights.iter().copied()));
+    let mut order = candidates(weights, draw, all);
     if draw.top_k > 0 {
         keep(weights, &mut order, draw.top_k as usize);
     }
     let wanted = all.unwrap_or_else(|| sum(weights, &order)) * f64::from(draw.top_p);
-    nucleus(weights, order, wanted)
+    let mut order = nucleus(weights, order, wanted);
+    order.retain(|&token| weights[token as usize] >= draw.min_p);
+    order
+}
+
+/// Tokens among which are all that will be left, unsorted; mostly far fewer than the vocabulary.
+fn candidates(weights: &[f32], draw: &Draw, all: Option<f64>) -> Vec<u32> {
+    let above = |floor: f32| (0u32..).zip(weights).filter(move |(_, weight)| **weight >= floor).map(|(token, _)| token);
+    for floor in FLOORS {
+        let found: Vec<u32> = above(floor).collect();
+        let suffices = match all {
+            Some(all) => floor <= draw.min_p || sum(weights, &found) >= all * f64::from(draw.top_p),
+            None => found.len() >= draw.top_k as usize,
+        };
+        if suffices {
+            return found;
+        }
+    }
+    above(0.0).collect()
 }
 
 /// Leaves the `count` likeliest, unsorted.

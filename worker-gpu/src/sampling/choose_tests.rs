@@ -53,7 +53,8 @@ fn each_cut_is_over_what_the_one_before_left() {
     // Of three tokens the first two hold 0.77, of all four 0.7.
     assert_eq!(seen(&Draw { top_p: 0.75, ..PLAIN }, &logits, 2_000), [0, 1, 2]);
     assert_eq!(seen(&Draw { top_k: 3, top_p: 0.75, ..PLAIN }, &logits, 2_000), [0, 1]);
-    assert_eq!(seen(&Draw { min_p: 0.49, top_p: 0.75, ..PLAIN }, &logits, 2_000), [0, 1]);
+    assert_eq!(seen(&Draw { min_p: 0.6, top_p: 0.75, ..PLAIN }, &logits, 2_000), [0, 1]);
+    assert_eq!(seen(&Draw { min_p: 0.3, top_p: 0.75, ..PLAIN }, &logits, 2_000), [0, 1, 2]);
 }
 
 #[test]
@@ -66,8 +67,7 @@ fn plainly(logits: &[f32], draw: &Draw) -> u32 {
     let max = logits.iter().copied().fold(f32::MIN, f32::max);
     let mut left: Vec<(u32, f64)> =
         (0..).zip(logits).map(|(token, logit)| (token, f64::from(((logit - max) / draw.temperature).exp()))).collect();
-    left.retain(|(_, weight)| *weight >= f64::from(draw.min_p));
-    if draw.top_k > 0 || draw.top_p < 1.0 {
+    if draw.top_k > 0 || draw.top_p < 1.0 || draw.min_p > 0.0 {
         left.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         left.truncate(if draw.top_k > 0 { draw.top_k as usize } else { left.len() });
         let wanted = left.iter().map(|(_, weight)| weight).sum::<f64>() * f64::from(draw.top_p);
@@ -77,6 +77,7 @@ fn plainly(logits: &[f32], draw: &Draw) -> u32 {
             sum >= wanted
         });
         left.truncate(covered.map_or(left.len(), |last| last + 1));
+        left.retain(|(_, weight)| *weight >= f64::from(draw.min_p));
     }
     let point = draw.point * left.iter().map(|(_, weight)| weight).sum::<f64>();
     let mut sum = 0.0;

@@ -8,7 +8,8 @@
 //! 3. the repetition, then the frequency and presence penalties, over the tokens so far ([`penalties`]);
 //! 4. the grammar's mask ([`grammar`]), which leaves only tokens that continue what `format` asks for;
 //! 5. temperature; 0 takes the greatest logit here and ends;
-//! 6. `min_p`, then `top_k`, then `top_p`, each over what the one before left ([`choose`]);
+//! 6. `top_k`, then `top_p`, then `min_p`, each over what the one before left ([`choose`]); vLLM puts `min_p` first, which
+//!    differs only beside `top_p`;
 //! 7. a draw by seed and position in the answer.
 //!
 //! All of it is pure: the same seed, history and logits give the same token, whatever else is in the batch. An answer that
