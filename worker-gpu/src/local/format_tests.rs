@@ -84,7 +84,11 @@ fn an_object_is_any_object() {
     let said = (0..40).map(|seed| alone(&mut engine, &request(seed, Format::JsonObject)));
     let whole: Vec<Said> = said.filter(|said| said.end.unwrap().0 == FinishReason::Stop).collect();
     assert!(whole.len() > 3, "some random objects come to an end");
-    assert!(whole.iter().all(|said| serde_json::from_str::<Value>(&said.text).unwrap().is_object()));
+    for said in whole {
+        // A number may be larger than any that a program can hold.
+        serde_json::from_str::<serde::de::IgnoredAny>(&said.text).unwrap();
+        assert!(said.text.starts_with('{'), "{}", said.text);
+    }
 }
 
 #[test]
@@ -129,7 +133,8 @@ fn a_schema_that_cannot_be_kept_to_is_refused() {
         (json!({"enum": long}), "65536"),
         (deep, ""),
     ] {
-        let failure = engine.add(request(1, by(schema.clone()))).unwrap_err();
+        let refused = engine.add(request(1, by(schema.clone())));
+        let Err(failure) = refused else { panic!("{words} is accepted") };
         assert_eq!(failure.code, ErrorCode::InvalidRequest, "{failure}");
         assert_eq!(failure.param.as_deref(), Some("response_format.json_schema"));
         assert!(failure.message.contains(words), "{failure}");

@@ -8,8 +8,8 @@ use std::cmp::Ordering;
 
 /// Least weights of the tokens that are looked at first and second, before all are; the likeliest has weight 1.
 const FLOORS: [f32; 2] = [1.0 / 256.0, 1.0 / 65_536.0];
-/// Candidates that are sorted at first when a nucleus is sought; widened until it is covered.
-const NUCLEUS: usize = 64;
+/// So few tokens are rather sorted than halved.
+const SORTED: usize = 64;
 /// Sums and maxima are kept in so many lanes, for the processor's vector units.
 const LANES: usize = 16;
 
@@ -25,8 +25,10 @@ pub(super) fn choose(mut logits: Vec<f32>, draw: &Draw) -> Option<u32> {
     let chosen = if draw.top_k == 0 && draw.top_p >= 1.0 && draw.min_p == 0.0 {
         at((0u32..).zip(weights.iter().copied()), draw.point * total(weights.iter().copied()))
     } else {
-        let order = likeliest(&weights, draw);
-        at(order.iter().map(|&token| (token, weights[token as usize])), draw.point * sum(&weights, &order))
+        let mut left = left(&weights, draw);
+        let target = draw.point * sum(&weights, &left);
+        let reached = prefix(&weights, &mut left, |sum| sum > target);
+        left.get(reached.saturating_sub(1)).copied()
     };
     Some(chosen.unwrap_or(best))
 }
@@ -50,17 +52,18 @@ fn weigh(logits: &mut [f32], max: f32, temperature: f32) {
     logits.iter_mut().for_each(|logit| *logit = weight(*logit));
 }
 
-/// The tokens that top-k, top-p and min-p leave, the likeliest first.
-fn likeliest(weights: &[f32], draw: &Draw) -> Vec<u32> {
+/// The tokens that top-k, top-p and min-p leave, unsorted.
+fn left(weights: &[f32], draw: &Draw) -> Vec<u32> {
     let all = (draw.top_k == 0).then(|| total(weights.iter().copied()));
-    let mut order = candidates(weights, draw, all);
+    let mut left = candidates(weights, draw, all);
     if draw.top_k > 0 {
-        keep(weights, &mut order, draw.top_k as usize);
+        keep(weights, &mut left, draw.top_k as usize);
     }
-    let wanted = all.unwrap_or_else(|| sum(weights, &order)) * f64::from(draw.top_p);
-    let mut order = nucleus(weights, order, wanted);
-    order.retain(|&token| weights[token as usize] >= draw.min_p);
-    order
+    let wanted = all.unwrap_or_else(|| sum(weights, &left)) * f64::from(draw.top_p);
+    let nucleus = prefix(weights, &mut left, |sum| sum >= wanted);
+    left.truncate(nucleus);
+    left.retain(|&token| weights[token as usize] >= draw.min_p);
+    left
 }
 
 /// Tokens among which are all that will be left, unsorted; mostly far fewer than the vocabulary.
@@ -87,25 +90,28 @@ fn keep(weights: &[f32], order: &mut Vec<u32>, count: usize) {
     }
 }
 
-/// The smallest beginning of the sorted `order` whose weights sum to `wanted`; all of it where rounding leaves none.
-fn nucleus(weights: &[f32], mut order: Vec<u32>, wanted: f64) -> Vec<u32> {
-    let mut size = NUCLEUS.min(order.len());
-    loop {
-        if size < order.len() {
-            order.select_nth_unstable_by(size, heavier(weights));
+/// How many of the likeliest tokens it takes until their sum `suffices`; all, where rounding leaves too little. They are
+/// put first, and of them the least likely last. Only the part that matters is sorted.
+fn prefix(weights: &[f32], order: &mut [u32], suffices: impl Fn(f64) -> bool) -> usize {
+    let (mut low, mut high, mut before) = (0, order.len(), 0.0);
+    while high - low > SORTED {
+        let half = (high - low) / 2;
+        order[low..high].select_nth_unstable_by(half, heavier(weights));
+        let with = before + sum(weights, &order[low..low + half]);
+        if suffices(with) {
+            high = low + half;
+        } else {
+            (low, before) = (low + half, with);
         }
-        order[..size].sort_unstable_by(heavier(weights));
-        let mut sum = 0.0;
-        let last = order[..size].iter().position(|&token| {
-            sum += f64::from(weights[token as usize]);
-            sum >= wanted
-        });
-        if last.is_some() || size == order.len() {
-            order.truncate(last.map_or(size, |last| last + 1));
-            return order;
-        }
-        size = (size * 8).min(order.len());
     }
+    order[low..high].sort_unstable_by(heavier(weights));
+    for (place, token) in order.iter().enumerate().take(high).skip(low) {
+        before += f64::from(weights[*token as usize]);
+        if suffices(before) {
+            return place + 1;
+        }
+    }
+    high
 }
 
 fn heavier(weights: &[f32]) -> impl Fn(&u32, &u32) -> Ordering {

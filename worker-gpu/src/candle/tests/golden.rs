@@ -106,7 +106,7 @@ fn the_engine_answers_as_transformers_does() {
         let chats = golden(name).chats;
         let mut engine = local::open(&config, &dir(name), clock.clone()).unwrap();
         for (id, chat) in chats.iter().enumerate() {
-            let sampling = Sampling { max_tokens: 40, temperature: 0.0, top_p: 1.0, seed: 0, stop: vec![] };
+            let sampling = Sampling { max_tokens: 40, ..Sampling::default() };
             let admitted = engine.add(request_of(id as u64, &chat.content, sampling)).unwrap();
             assert_eq!(admitted.prompt_tokens as usize, chat.ids.len());
         }
