@@ -72,7 +72,7 @@ fn job(messages: &[(Role, &str)], max_tokens: u32) -> InferenceJob {
     InferenceJob {
         messages: messages.iter().map(|(role, text)| ChatMessage::new(*role, *text)).collect(),
         prefix: String::new(),
-        sampling: Sampling { max_tokens, temperature: 0.0, top_p: 1.0, seed: 1, stop: Vec::new() },
+        sampling: Sampling { max_tokens, ..Sampling::default() },
         priority: Priority::Interactive,
         weight: 1,
     }

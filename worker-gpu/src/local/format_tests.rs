@@ -122,8 +122,6 @@ fn a_continued_answer_goes_on_in_its_format() {
 #[test]
 fn a_schema_that_cannot_be_kept_to_is_refused() {
     let mut engine = engine();
-    let deep =
-        (0..300).fold(json!({"type": "string"}), |inner, _| json!({"type": "array", "items": inner, "minItems": 9}));
     let long: Vec<String> = (0..9_000).map(|n| format!("value {n}")).collect();
     for (schema, words) in [
         (json!({"type": "strnig"}), "strnig"),
@@ -131,10 +129,9 @@ fn a_schema_that_cannot_be_kept_to_is_refused() {
         (json!({"$ref": "https://example.com/schema.json"}), "example.com"),
         (json!({"type": "object", "minProperties": 3, "unevaluatedProperties": false}), "unevaluatedProperties"),
         (json!({"enum": long}), "65536"),
-        (deep, ""),
     ] {
         let refused = engine.add(request(1, by(schema.clone())));
-        let Err(failure) = refused else { panic!("{words} is accepted") };
+        let Err(failure) = refused else { panic!("{words:?} is accepted: {schema}") };
         assert_eq!(failure.code, ErrorCode::InvalidRequest, "{failure}");
         assert_eq!(failure.param.as_deref(), Some("response_format.json_schema"));
         assert!(failure.message.contains(words), "{failure}");
