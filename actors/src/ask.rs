@@ -62,6 +62,10 @@ impl Ask {
             knowledge: question.map(|query| Knowledge { query: query.to_string(), top_k: env.config.passages }),
             prompt,
             sampling: sampling(env, completion),
+            tools: completion.map(|c| c.tools.clone()).unwrap_or_default(),
+            // Nobody sees the assistant think, so nobody should have to wait for it.
+            thinking: completion.and_then(|c| c.thinking).or(question.is_some().then_some(false)),
+            shows_asides: completion.is_some(),
             deadline: accepted.after_ms(env.config.turn_deadline_ms),
             retrieval_deadline: env.now().after_ms(env.config.retrieval_deadline_ms),
             stall_ms: env.config.stall_ms,
@@ -162,6 +166,9 @@ fn check_completion(completion: &Completion, config: &Config) -> Result<(), Fail
     if let Some(asked) = completion.sampling.max_tokens.filter(|asked| *asked > most) {
         let message = format!("max_tokens is {asked}, and at most {most} are generated; ask for fewer");
         return Err(Failure::invalid("max_tokens", message));
+    }
+    if completion.knowledge && !completion.tools.is_empty() {
+        return Err(Failure::invalid("tools", "the assistant calls no tools; name the model itself"));
     }
     match completion.messages.last() {
         None => Err(Failure::invalid("messages", "messages is empty; send at least one")),

@@ -1,10 +1,10 @@
 //! A stateless call, as the gateway hands it over.
 
-use protocol::{ChatMessage, Format, Priority};
+use protocol::{ChatMessage, Format, Priority, Tools};
 use std::collections::BTreeMap;
 
 /// A stateless call.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Completion {
     /// The whole conversation. With `knowledge` the last message is the customer's, and system messages join the persona.
     pub messages: Vec<ChatMessage>,
@@ -14,6 +14,10 @@ pub struct Completion {
     pub sampling: SamplingRequest,
     /// How urgent it is.
     pub priority: Priority,
+    /// What the model may ask to have called; only the bare model calls.
+    pub tools: Tools,
+    /// Whether the model is to think before it answers; absent: the assistant does not, the bare model as it is used to.
+    pub thinking: Option<bool>,
 }
 
 /// What a client asks of the sampling; absent: the configured or usual value.

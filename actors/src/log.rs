@@ -178,7 +178,8 @@ mod tests {
 
     fn finished() -> TurnEvent {
         let (usage, citations) = (Default::default(), Vec::new());
-        TurnEvent::Finished { text: "ab".into(), finish_reason: FinishReason::Stop, usage, citations }
+        let (text, reasoning, tool_calls) = ("ab".into(), String::new(), Vec::new());
+        TurnEvent::Finished { text, finish_reason: FinishReason::Stop, usage, citations, reasoning, tool_calls }
     }
 
     #[tokio::test]

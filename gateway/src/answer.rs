@@ -2,7 +2,7 @@
 
 use crate::error;
 use actors::TurnStream;
-use protocol::{Citation, Failure, FinishReason, TokenLogprob, TurnEvent, Usage};
+use protocol::{Citation, Failure, FinishReason, TokenLogprob, ToolCall, TurnEvent, Usage};
 use serde::Serialize;
 
 /// How a turn ended well.
@@ -19,6 +19,12 @@ pub(crate) struct Answer {
     /// How likely its tokens were, where that was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) logprobs: Vec<TokenLogprob>,
+    /// What the model thought, as far as it is shown.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(crate) reasoning: String,
+    /// What the model wants to have called.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) tool_calls: Vec<ToolCall>,
 }
 
 impl Answer {
@@ -27,12 +33,13 @@ impl Answer {
         let mut told = Vec::new();
         while let Some((_, event)) = turn.next().await {
             match event {
-                TurnEvent::Finished { text, finish_reason, usage, citations } => {
-                    return Ok(Self { text, finish_reason, usage, citations, logprobs: told });
+                TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls } => {
+                    let logprobs = told;
+                    return Ok(Self { text, finish_reason, usage, citations, logprobs, reasoning, tool_calls });
                 }
                 TurnEvent::Failed(failure) => return Err(failure),
                 TurnEvent::Token { logprobs, .. } => told.extend(logprobs),
-                TurnEvent::Retrieved { .. } => {}
+                TurnEvent::Retrieved { .. } | TurnEvent::Aside { .. } => {}
             }
         }
         Err(error::internal("a turn without an end"))

@@ -50,7 +50,9 @@ impl<F: FnMut(u64, TurnEvent) -> String> Body<F> {
         };
         // A reader that resumed after the last event has nothing to come.
         let (seq, event) = event?;
-        if matches!(event, TurnEvent::Token { .. }) && !std::mem::replace(&mut self.flows, true) {
+        if matches!(event, TurnEvent::Token { .. } | TurnEvent::Aside { .. })
+            && !std::mem::replace(&mut self.flows, true)
+        {
             self.pulse *= PATIENCE;
         }
         self.ended = event.is_last();

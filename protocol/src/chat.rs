@@ -1,5 +1,6 @@
 //! Chat messages as a language model takes them.
 
+use crate::ToolCall;
 use serde::{Deserialize, Serialize};
 
 /// Who speaks.
@@ -12,6 +13,8 @@ pub enum Role {
     User,
     /// The model.
     Assistant,
+    /// A function that the model had called.
+    Tool,
 }
 
 /// One message of a prompt.
@@ -21,11 +24,21 @@ pub struct ChatMessage {
     pub role: Role,
     /// What is said.
     pub content: String,
+    /// What the model thought before it said that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// What the model wanted to have called.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
+    /// Which call this is the result of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_call_id: Option<String>,
 }
 
 impl ChatMessage {
     /// A message of `role`.
     pub fn new(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into() }
+        let (reasoning, tool_calls) = (String::new(), Vec::new());
+        Self { role, content: content.into(), reasoning, tool_calls, tool_call_id: None }
     }
 }

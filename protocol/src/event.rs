@@ -1,6 +1,6 @@
 //! What workers answer.
 
-use crate::{DocumentInfo, DocumentReport, Failure, JobId, Retrieved, TokenLogprob, WorkerId};
+use crate::{DocumentInfo, DocumentReport, Failure, JobId, Retrieved, TokenLogprob, ToolCallDelta, WorkerId};
 use serde::{Deserialize, Serialize};
 
 /// A batch of consecutive frames of one attempt at one job.
@@ -23,7 +23,8 @@ pub struct Reply {
     pub events: Vec<Event>,
 }
 
-/// One frame of an answer. A stream is `Started`, `Token`*, then `Finished` or `Failed`; other jobs answer with one frame.
+/// One frame of an answer. A stream is `Started`, `Token` and `Aside` in any order, then `Finished` or `Failed`; other jobs
+/// answer with one frame.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Event {
@@ -46,6 +47,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         logprobs: Vec<TokenLogprob>,
     },
+    /// What was generated besides the answer's text.
+    Aside(Aside),
     /// The answer is complete.
     Finished {
         /// Why generation ended.
@@ -75,6 +78,39 @@ impl Event {
     }
 }
 
+/// Reasoning, tool calls, and the marks around them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Aside {
+    /// The generated text that this stands for. The texts of an answer's `Token`s and the `raw` of its `Aside`s, joined, are
+    /// the [`crate::InferenceJob::prefix`] with which another worker continues: it reads the marks anew and so knows whether
+    /// it is within a call. Empty from servers that do not tell: their calls cannot be continued.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub raw: String,
+    /// What the model thinks, to append.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub reasoning: String,
+    /// Pieces of calls.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calls: Vec<ToolCallDelta>,
+    /// Tokens generated since the last frame.
+    pub tokens: u32,
+}
+
+impl Aside {
+    /// Appends what came directly after.
+    pub fn join(&mut self, next: Aside) {
+        self.raw.push_str(&next.raw);
+        self.reasoning.push_str(&next.reasoning);
+        self.tokens = self.tokens.saturating_add(next.tokens);
+        for call in next.calls {
+            match self.calls.last_mut() {
+                Some(last) if last.index == call.index => last.arguments.push_str(&call.arguments),
+                _ => self.calls.push(call),
+            }
+        }
+    }
+}
+
 /// Why generation ended, in OpenAI's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -85,6 +121,8 @@ pub enum FinishReason {
     Length,
     /// Somebody asked to stop.
     Cancelled,
+    /// The model awaits the results of its calls.
+    ToolCalls,
 }
 
 /// Tokens consumed and produced.

@@ -1,6 +1,6 @@
 //! Work for a GPU worker.
 
-use crate::{ChatMessage, Sampling};
+use crate::{ChatMessage, Sampling, Tools};
 use serde::{Deserialize, Serialize};
 
 /// Generate an answer to `messages`.
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct InferenceJob {
     /// The prompt, before the model's chat template.
     pub messages: Vec<ChatMessage>,
-    /// The answer's beginning that the customer has already seen; generation continues after it and does not repeat it.
+    /// The answer's beginning as the model wrote it (see [`crate::Aside::raw`]); generation continues after it and does not
+    /// repeat it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub prefix: String,
     /// How to choose tokens and when to stop.
@@ -19,6 +20,12 @@ pub struct InferenceJob {
     /// The tenant's share of a worker in relation to others', at least 1.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub weight: u32,
+    /// What the model may ask to have called.
+    #[serde(default, skip_serializing_if = "Tools::is_empty")]
+    pub tools: Tools,
+    /// Whether the model is to think before it answers; absent: as its chat template has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking: Option<bool>,
 }
 
 /// How urgent a job is, the most urgent first. A worker starts urgent ones before others, but keeps none waiting for ever.

@@ -1,6 +1,6 @@
 //! A turn as the customer sees it.
 
-use crate::{ClientMessageId, DocumentId, Failure, FinishReason, Lang, TokenLogprob, Usage};
+use crate::{ClientMessageId, DocumentId, Failure, FinishReason, Lang, TokenLogprob, ToolCall, ToolCallDelta, Usage};
 use serde::{Deserialize, Serialize};
 
 /// A customer's message.
@@ -17,7 +17,8 @@ pub struct Submit {
     pub lang: Option<Lang>,
 }
 
-/// One event of a turn. A turn is `Retrieved`, `Token`*, then exactly one `Finished` or `Failed`.
+/// One event of a turn. A turn is `Retrieved`, `Token`*, then exactly one `Finished` or `Failed`; between its tokens a
+/// stateless call also has `Aside`s.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum TurnEvent {
@@ -34,6 +35,15 @@ pub enum TurnEvent {
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         logprobs: Vec<TokenLogprob>,
     },
+    /// What the model thinks or wants to have called, to append. Customers' sessions have none.
+    Aside {
+        /// Of the reasoning.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reasoning: String,
+        /// Of the calls.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        calls: Vec<ToolCallDelta>,
+    },
     /// The answer is complete and stored; one that was stopped before its first word is not stored.
     Finished {
         /// The whole answer.
@@ -44,6 +54,12 @@ pub enum TurnEvent {
         usage: Usage,
         /// The citations that the text refers to.
         citations: Vec<Citation>,
+        /// All of the reasoning that was shown.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        reasoning: String,
+        /// All of the calls.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tool_calls: Vec<ToolCall>,
     },
     /// There is no answer.
     Failed(Failure),
@@ -65,6 +81,7 @@ impl TurnEvent {
         match self {
             TurnEvent::Retrieved { .. } => "retrieved",
             TurnEvent::Token { .. } => "token",
+            TurnEvent::Aside { .. } => "aside",
             TurnEvent::Finished { .. } => "finished",
             TurnEvent::Failed(_) => "failed",
         }

@@ -5,12 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use protocol::{
-    Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport, Envelope,
-    ErrorCode, Event, Failure, FaqMatch, FinishReason, Format, InferenceJob, JobId, KnowledgeJob, Lang, Logprob,
-    Passage, Priority, Reply, RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp, TokenLogprob,
-    TurnEvent, Usage, WorkerId,
+    Aside, Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport,
+    Envelope, ErrorCode, Event, Failure, FaqMatch, FinishReason, Format, InferenceJob, JobId, KnowledgeJob, Lang,
+    Logprob, Passage, Priority, Reply, RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp,
+    TokenLogprob, Tool, ToolCall, ToolCallDelta, ToolChoice, Tools, TurnEvent, Usage, WorkerId,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 use std::{fmt::Debug, path::PathBuf};
 
 fn check<T: Serialize + DeserializeOwned + PartialEq + Debug>(name: &str, value: &T) {
@@ -80,10 +81,29 @@ fn jobs() {
         format: Format::JsonSchema { schema },
     };
     let messages = vec![ChatMessage::new(Role::System, "Be brief."), ChatMessage::new(Role::User, "如何退货?")];
-    check(
-        "inference_job",
-        &envelope(InferenceJob { messages, prefix: "You".into(), sampling, priority: Priority::Batch, weight: 3 }),
-    );
+    let plain = InferenceJob {
+        messages,
+        prefix: "You".into(),
+        sampling,
+        priority: Priority::Batch,
+        weight: 3,
+        tools: Tools::default(),
+        thinking: None,
+    };
+    check("inference_job", &envelope(plain.clone()));
+    let called = ChatMessage {
+        reasoning: "The weather.".into(),
+        tool_calls: vec![call()],
+        ..ChatMessage::new(Role::Assistant, "")
+    };
+    let result = ChatMessage { tool_call_id: Some("call_1".into()), ..ChatMessage::new(Role::Tool, "18 °C") };
+    // The keys of a schema are not sorted.
+    let parameters = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]});
+    let weather = Tool { name: "weather".into(), description: "Tells the weather.".into(), parameters };
+    let choice = ToolChoice::Named("weather".into());
+    let tools = Tools { offered: vec![weather], choice, single: true };
+    let messages = vec![called, result];
+    check("inference_job_tools", &envelope(InferenceJob { messages, tools, thinking: Some(false), ..plain }));
     check("retrieval_job", &envelope(RetrievalJob { query: "如何退货?".into(), lang: Lang::zh(), top_k: 5 }));
     let put = KnowledgeJob::Put {
         name: "returns.md".into(),
@@ -94,6 +114,14 @@ fn jobs() {
     check("knowledge_job_delete", &envelope(KnowledgeJob::Delete { document: document() }));
     check("knowledge_job_list", &envelope(KnowledgeJob::List));
     check("cancel", &Cancel { job: job() });
+}
+
+fn call() -> ToolCall {
+    ToolCall { id: "call_1".into(), name: "weather".into(), arguments: "{\"city\": \"Bern\"}".into() }
+}
+
+fn first_piece() -> ToolCallDelta {
+    ToolCallDelta { index: 0, id: Some("call_1".into()), name: Some("weather".into()), arguments: "{".into() }
 }
 
 #[test]
@@ -124,6 +152,13 @@ fn replies() {
         Event::Finished { reason: FinishReason::Stop, usage },
     ];
     check("reply_stream", &Reply { job: job(), attempt: 1, delivery: 7, seq: 0, events });
+    let calls = vec![first_piece(), ToolCallDelta { arguments: "}".into(), ..ToolCallDelta::default() }];
+    let raw = "<think>Hm</think><tool_call>{\"name\": \"weather\", \"arguments\": {}".into();
+    let events = vec![
+        Event::Aside(Aside { raw, reasoning: "Hm".into(), calls, tokens: 9 }),
+        Event::Finished { reason: FinishReason::ToolCalls, usage },
+    ];
+    check("reply_tool_calls", &Reply { job: job(), attempt: 0, delivery: 7, seq: 1, events });
     let passage =
         Passage { document: document(), chunk: 0, title: "Returns".into(), text: "30 days".into(), score: 0.5 };
     let faq = FaqMatch {
@@ -165,11 +200,23 @@ fn turn() {
         finish_reason: FinishReason::Stop,
         usage,
         citations: vec![citation()],
+        reasoning: String::new(),
+        tool_calls: Vec::new(),
+    };
+    let called = TurnEvent::Finished {
+        text: String::new(),
+        finish_reason: FinishReason::ToolCalls,
+        usage,
+        citations: Vec::new(),
+        reasoning: "Hm".into(),
+        tool_calls: vec![call()],
     };
     let events = vec![
         TurnEvent::Retrieved { citations: vec![citation()] },
         TurnEvent::token("30"),
         finished,
+        TurnEvent::Aside { reasoning: "Hm".into(), calls: vec![first_piece()] },
+        called,
         TurnEvent::Failed(Failure::new(ErrorCode::DeadlineExceeded, "No answer within 60 s.")),
     ];
     check("turn_events", &events);

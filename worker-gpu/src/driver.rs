@@ -127,8 +127,9 @@ impl Driver {
     /// Adds a sequence; its outputs come from the result.
     pub async fn add(&self, place: Place, tenant: TenantId, job: InferenceJob) -> Result<Sequence, AddError> {
         let id = SequenceId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let InferenceJob { messages, prefix, sampling, priority, weight } = job;
-        let request = Box::new(Request { id, messages, prefix, sampling, tenant, priority, weight });
+        let InferenceJob { messages, prefix, sampling, priority, weight, tools, thinking } = job;
+        let request = Request { id, messages, prefix, sampling, tenant, priority, weight, tools, thinking };
+        let request = Box::new(request);
         let (outputs, reader) = mpsc::channel(self.backlog);
         let (answer, answered) = oneshot::channel();
         let command = Command::Add { request, outputs, answer };

@@ -1,18 +1,19 @@
-//! An engine without a model: repeats the last user message. For tests and overhead benchmarks only.
+//! An engine without a model: repeats the last message of a user or a tool. For tests and overhead benchmarks only.
 
 use crate::{
     config::Config,
     engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
     sampling,
-    text::Speech,
+    text::{Parser, Speech, Syntax},
+    told::Told,
 };
-use protocol::{ChatMessage, ErrorCode, Failure, FinishReason, Format, Role, Sampling, Usage};
+use protocol::{ChatMessage, ErrorCode, Failure, FinishReason, Format, Role, Usage};
 use std::{collections::VecDeque, time::Duration};
 
 /// Characters of a word that make one token.
 const TOKEN_CHARS: usize = 8;
 
-/// Answers `echo: <last user message>`, one word per step and sequence.
+/// Answers `echo: <last message of a user or a tool>`, one word per step and sequence.
 pub(crate) struct Echo {
     capacity: usize,
     waiting_max: usize,
@@ -26,6 +27,7 @@ struct Sequence {
     id: SequenceId,
     words: VecDeque<String>,
     speech: Speech,
+    told: Told,
     ignore_eos: bool,
     max_tokens: u32,
     usage: Usage,
@@ -67,7 +69,7 @@ impl Engine for Echo {
 
     fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
         sampling::check(&request.sampling)?;
-        refuse(&request.sampling)?;
+        refuse(&request)?;
         // Those that the next step starts do not wait.
         if self.running.len() + self.waiting.len() >= self.capacity + self.waiting_max {
             return Err(Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again"));
@@ -107,10 +109,14 @@ impl Sequence {
         let prompt = request.messages.iter().flat_map(|message| tokens(&message.content)).count();
         let answer = answer(&request.messages);
         let rest = answer.strip_prefix(request.prefix.as_str()).unwrap_or(&answer);
+        // An answer that repeats a call is one.
+        let mut parser = Parser::new(Syntax::ECHO, &request.tools, false);
+        parser.resume(&request.prefix);
         Self {
             id: request.id,
             words: tokens(rest).collect(),
             speech: Speech::new(&request.sampling.stop),
+            told: Told::new(request.id, parser),
             ignore_eos: request.sampling.ignore_eos,
             max_tokens: request.sampling.max_tokens,
             usage: Usage { prompt_tokens: u32::try_from(prompt).unwrap_or(u32::MAX), completion_tokens: 0 },
@@ -127,8 +133,9 @@ impl Sequence {
         }
         self.usage.completion_tokens += 1;
         let passed = self.speech.push(&word, false, Vec::new());
-        outputs.push(Output::Token { id: self.id, text: passed.text, tokens: 1, logprobs: Vec::new() });
-        match (passed.stopped, self.usage.completion_tokens >= self.max_tokens) {
+        let stopped = passed.stopped;
+        self.told.push(passed, 1, outputs);
+        match (stopped || self.told.parser().is_complete(), self.usage.completion_tokens >= self.max_tokens) {
             (true, _) => self.finish(outputs, FinishReason::Stop),
             (false, true) => self.finish(outputs, FinishReason::Length),
             (false, false) => true,
@@ -138,16 +145,24 @@ impl Sequence {
     fn finish(&mut self, outputs: &mut Vec<Output>, reason: FinishReason) -> bool {
         let held = self.speech.finish();
         if !held.text.is_empty() {
-            outputs.push(Output::Token { id: self.id, text: held.text, tokens: 0, logprobs: Vec::new() });
+            self.told.push(held, 0, outputs);
         }
+        self.told.finish(outputs);
+        let has_called = reason == FinishReason::Stop && self.told.parser().has_called();
+        let reason = if has_called { FinishReason::ToolCalls } else { reason };
         outputs.push(Output::Finished { id: self.id, reason, usage: self.usage });
         false
     }
 }
 
-/// An echo chooses nothing, so it can neither tell how likely its words are nor write JSON.
-fn refuse(sampling: &Sampling) -> Result<(), Failure> {
-    let asked = [("logprobs", sampling.logprobs.is_some()), ("response_format", sampling.format != Format::Text)];
+/// An echo chooses nothing, so it can neither tell how likely its words are nor write what it must.
+fn refuse(request: &Request) -> Result<(), Failure> {
+    let sampling = &request.sampling;
+    let asked = [
+        ("logprobs", sampling.logprobs.is_some()),
+        ("response_format", sampling.format != Format::Text),
+        ("tool_choice", request.tools.demands()),
+    ];
     match asked.iter().find(|(_, asked)| *asked) {
         None => Ok(()),
         Some((param, _)) => {
@@ -158,7 +173,7 @@ fn refuse(sampling: &Sampling) -> Result<(), Failure> {
 }
 
 fn answer(messages: &[ChatMessage]) -> String {
-    let last = messages.iter().rev().find(|message| message.role == Role::User);
+    let last = messages.iter().rev().find(|message| matches!(message.role, Role::User | Role::Tool));
     format!("echo: {}", last.map_or("", |message| message.content.as_str()))
 }
 

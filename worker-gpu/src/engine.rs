@@ -1,6 +1,6 @@
 //! What an engine is: synchronous, stepped by one thread, holding many sequences at once.
 
-use protocol::{ChatMessage, Failure, FinishReason, Priority, Sampling, TenantId, TokenLogprob, Usage};
+use protocol::{Aside, ChatMessage, Failure, FinishReason, Priority, Sampling, TenantId, TokenLogprob, Tools, Usage};
 
 /// Names a sequence within one engine; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,6 +23,10 @@ pub struct Request {
     pub priority: Priority,
     /// The tenant's share in relation to others', at least 1.
     pub weight: u32,
+    /// What the model may ask to have called.
+    pub tools: Tools,
+    /// Whether the model is to think first; `None`: as its chat template has it.
+    pub thinking: Option<bool>,
 }
 
 /// A prompt that an engine has taken.
@@ -32,7 +36,8 @@ pub struct Admitted {
     pub prompt_tokens: u32,
 }
 
-/// What a step produced. A sequence's outputs are `Started`, `Token`*, then one `Finished` or `Failed`.
+/// What a step produced. A sequence's outputs are `Started`, any number of `Token` and `Aside`, then one `Finished` or
+/// `Failed`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// The sequence has left the waiting line.
@@ -47,6 +52,13 @@ pub enum Output {
         tokens: u32,
         /// How likely the text's tokens were, where that was asked for.
         logprobs: Vec<TokenLogprob>,
+    },
+    /// What was generated besides the answer's text; calls need no ids.
+    Aside {
+        /// Whose.
+        id: SequenceId,
+        /// What it is.
+        aside: Aside,
     },
     /// The answer is complete and the sequence forgotten.
     Finished {
@@ -66,7 +78,7 @@ impl Output {
     pub fn id(&self) -> SequenceId {
         match self {
             Output::Started(id) | Output::Failed(id, _) => *id,
-            Output::Token { id, .. } | Output::Finished { id, .. } => *id,
+            Output::Token { id, .. } | Output::Aside { id, .. } | Output::Finished { id, .. } => *id,
         }
     }
 

@@ -22,6 +22,7 @@ mod openai;
 mod sampling;
 mod schedule;
 mod text;
+mod told;
 mod weights;
 
 pub use config::{Config, Secret};

@@ -59,11 +59,11 @@ impl Observed {
     pub fn event(&mut self, event: &TurnEvent, now: Timestamp) {
         match event {
             TurnEvent::Retrieved { .. } => self.stage = None,
-            TurnEvent::Token { .. } if !self.has_token => {
+            TurnEvent::Token { .. } | TurnEvent::Aside { .. } if !self.has_token => {
                 (self.has_token, self.stage) = (true, None);
                 metrics::histogram!(metric::TURN_FIRST_TOKEN).record(self.seconds(now));
             }
-            TurnEvent::Token { .. } => {}
+            TurnEvent::Token { .. } | TurnEvent::Aside { .. } => {}
             TurnEvent::Finished { finish_reason, usage, .. } => {
                 self.span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
                 self.span.record("gen_ai.usage.output_tokens", usage.completion_tokens);
@@ -98,5 +98,6 @@ fn reason_name(reason: FinishReason) -> &'static str {
         FinishReason::Stop => "stop",
         FinishReason::Length => "length",
         FinishReason::Cancelled => "cancelled",
+        FinishReason::ToolCalls => "tool_calls",
     }
 }

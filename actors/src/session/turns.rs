@@ -42,6 +42,8 @@ impl Pending {
             finish_reason: FinishReason::Cancelled,
             usage: Usage::default(),
             citations: Vec::new(),
+            reasoning: String::new(),
+            tool_calls: Vec::new(),
         });
     }
 }
@@ -82,7 +84,7 @@ impl Running {
             client_message_id: submit.client_message_id.clone(),
             turn: None,
         };
-        let Answer { text, reason, usage, citations, last_seq } = answer;
+        let Answer { text, reason, usage, citations, last_seq, .. } = answer;
         let turn = TurnRecord { job: self.log.job().clone(), last_seq, finish_reason: reason, usage };
         let answer = StoredMessage {
             role: Role::Assistant,
@@ -121,7 +123,8 @@ pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStr
         events.push((1, TurnEvent::token(&text)));
     }
     let last_seq = last_seq.max(events.len() as u64);
-    events.push((last_seq, TurnEvent::Finished { text, finish_reason, usage, citations }));
+    let (reasoning, tool_calls) = (String::new(), Vec::new());
+    events.push((last_seq, TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls }));
     Some(TurnLog::replay(job, events).reader())
 }
 

@@ -71,9 +71,9 @@ impl Generation {
         is_begun_anew
     }
 
-    /// `text` was shown at `now`.
-    pub fn showed(&mut self, text: &str, now: Timestamp) {
-        self.has_shown |= !text.is_empty();
+    /// Tokens came at `now`, and with them `something` that the answer goes on from.
+    pub fn showed(&mut self, something: bool, now: Timestamp) {
+        self.has_shown |= something;
         self.last_token = Some(now);
     }
 }

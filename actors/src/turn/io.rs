@@ -3,7 +3,7 @@
 use crate::prompt::Prompt;
 use protocol::{
     Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Priority, Reply, RetrievalJob, Sampling, Timestamp,
-    TurnEvent, Usage, WorkerId,
+    ToolCall, Tools, TurnEvent, Usage, WorkerId,
 };
 
 /// What a turn is about; does not change while it runs.
@@ -19,6 +19,12 @@ pub struct Spec {
     pub prompt: Prompt,
     /// How to choose tokens.
     pub sampling: Sampling,
+    /// What the model may ask to have called.
+    pub tools: Tools,
+    /// Whether the model is to think first; `None`: as it is used to.
+    pub thinking: Option<bool>,
+    /// Whether reasoning and calls are shown; else they are dropped.
+    pub shows_asides: bool,
     /// The turn fails at this instant.
     pub deadline: Timestamp,
     /// The turn goes on without passages at this instant.
@@ -127,6 +133,10 @@ pub struct Answer {
     pub usage: Usage,
     /// The passages that the text refers to.
     pub citations: Vec<Citation>,
+    /// The reasoning that was shown, joined.
+    pub reasoning: String,
+    /// What the model wants to have called.
+    pub tool_calls: Vec<ToolCall>,
     /// The number of the event that tells it.
     pub last_seq: u64,
 }
@@ -134,7 +144,7 @@ pub struct Answer {
 impl Answer {
     /// The event that tells it.
     pub fn event(&self) -> TurnEvent {
-        let Self { text, reason, usage, citations, .. } = self.clone();
-        TurnEvent::Finished { text, finish_reason: reason, usage, citations }
+        let Self { text, reason, usage, citations, reasoning, tool_calls, .. } = self.clone();
+        TurnEvent::Finished { text, finish_reason: reason, usage, citations, reasoning, tool_calls }
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! [`Turn::on`] takes what happened and the time, and returns what to do about it. It reads no clock and does no I/O. Whatever
 //! arrives, in whatever order: numbers of emitted events have no gap, at most one of them is a last event and nothing
-//! follows it, and the texts of the emitted tokens, joined, are the text of `Finished`. The answer's size, and so its
+//! follows it, and the texts of the emitted tokens, joined, are the text of `Finished`; so are the pieces of reasoning and of
+//! calls, where [`Spec::shows_asides`]. The answer's size, and so its
 //! log's, is bounded by [`Spec::sampling`]'s `max_tokens` times [`BYTES_PER_TOKEN`].
 //!
 //! ```text
@@ -16,10 +17,11 @@
 //! ```
 //!
 //! Without knowledge a turn goes from `New` to `Generating`. `Lost` in `Retrieving` searches again until the deadline of
-//! retrieval; a break in `Generating` asks another job to continue after the text that was shown.
+//! retrieval; a break in `Generating` asks another job to continue after what has been generated.
 
 mod generation;
 mod io;
+mod said;
 
 pub use io::{Answer, Effect, Input, Knowledge, Spec};
 
@@ -29,9 +31,10 @@ use crate::{
 };
 use generation::{Generation, Taken};
 use protocol::{
-    Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Priority, Reply, RetrievalJob, Timestamp,
-    TokenLogprob, TurnEvent, Usage,
+    Aside, Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Priority, Reply, RetrievalJob,
+    Timestamp, TokenLogprob, TurnEvent, Usage,
 };
+use said::Said;
 
 /// A worker that sends more text than this for each token it may generate is cut off.
 pub const BYTES_PER_TOKEN: usize = 256;
@@ -59,7 +62,7 @@ pub struct Turn {
     phase: Phase,
     prompt: Built,
     emitted: u64,
-    text: String,
+    said: Said,
     tokens: u32,
     prompt_tokens: Option<u32>,
     /// Retrieval and inference jobs so far.
@@ -70,8 +73,8 @@ pub struct Turn {
 impl Turn {
     /// A turn that awaits [`Input::Accepted`].
     pub fn new(spec: Spec) -> Self {
-        let (text, prompt) = (String::new(), Built::default());
-        Self { spec, phase: Phase::New, prompt, emitted: 0, text, tokens: 0, prompt_tokens: None, searches: 0, jobs: 0 }
+        let (said, prompt) = (Said::default(), Built::default());
+        Self { spec, phase: Phase::New, prompt, emitted: 0, said, tokens: 0, prompt_tokens: None, searches: 0, jobs: 0 }
     }
 
     /// Whether the last event has been emitted.
@@ -163,6 +166,10 @@ impl Turn {
     }
 
     fn generate(&mut self, todo: &mut Vec<Effect>) {
+        let Some(prefix) = self.said.prefix() else {
+            let message = "the answer broke off within a tool call; send the request again";
+            return self.end_with(TurnEvent::Failed(Failure::new(ErrorCode::Unavailable, message)), todo);
+        };
         let job = part(&self.spec.job, 'g', self.jobs);
         let again = self.jobs > 0;
         self.jobs += 1;
@@ -170,10 +177,12 @@ impl Turn {
         sampling.max_tokens = sampling.max_tokens.saturating_sub(self.tokens);
         let body = InferenceJob {
             messages: self.prompt.messages.clone(),
-            prefix: self.text.clone(),
+            prefix,
             sampling,
             priority: if again { self.spec.priority.max(Priority::Retry) } else { self.spec.priority },
             weight: self.spec.weight,
+            tools: self.spec.tools.clone(),
+            thinking: self.spec.thinking,
         };
         // Whatever broke the answer off may have happened to that worker.
         let worker = self.spec.worker.clone().filter(|_| !again);
@@ -189,6 +198,7 @@ impl Turn {
                     todo.push(Effect::Started { worker, model });
                 }
                 Event::Token { text, tokens, logprobs } => self.token(Piece { text, tokens, logprobs }, now, todo),
+                Event::Aside(aside) => self.aside(aside, now, todo),
                 Event::Finished { reason, usage } => return self.finished(reason, usage, todo),
                 Event::Failed(failure) => return self.end_with(TurnEvent::Failed(failure), todo),
                 Event::Retrieved(_) | Event::Ingested(_) | Event::Deleted | Event::Documents { .. } => {}
@@ -201,16 +211,34 @@ impl Turn {
 
     fn token(&mut self, piece: Piece, now: Timestamp, todo: &mut Vec<Effect>) {
         let Piece { text, tokens, logprobs } = piece;
-        self.tokens = self.tokens.saturating_add(tokens);
-        if let Phase::Generating(generation) = &mut self.phase {
-            generation.showed(&text, now);
-        }
-        self.text.push_str(&text);
+        self.said.token(&text);
+        self.generated(tokens, !text.is_empty(), now);
         if !text.is_empty() || !logprobs.is_empty() {
             self.emit(TurnEvent::Token { text, logprobs }, todo);
         }
+        self.bound(todo);
+    }
+
+    fn aside(&mut self, aside: Aside, now: Timestamp, todo: &mut Vec<Effect>) {
+        let shown = self.spec.shows_asides;
+        self.said.aside(&aside, shown);
+        self.generated(aside.tokens, true, now);
+        if shown && !(aside.reasoning.is_empty() && aside.calls.is_empty()) {
+            self.emit(TurnEvent::Aside { reasoning: aside.reasoning, calls: aside.calls }, todo);
+        }
+        self.bound(todo);
+    }
+
+    fn generated(&mut self, tokens: u32, something: bool, now: Timestamp) {
+        self.tokens = self.tokens.saturating_add(tokens);
+        if let Phase::Generating(generation) = &mut self.phase {
+            generation.showed(something, now);
+        }
+    }
+
+    fn bound(&mut self, todo: &mut Vec<Effect>) {
         let most = (self.spec.sampling.max_tokens as usize).saturating_mul(BYTES_PER_TOKEN);
-        if self.text.len() > most {
+        if self.said.bytes > most {
             self.cancel(todo);
             self.complete(FinishReason::Length, todo);
         }
@@ -291,7 +319,7 @@ impl Turn {
             if self.emitted == 0 {
                 self.announce(Vec::new(), todo);
             }
-            if self.text.is_empty() {
+            if self.said.is_empty() {
                 let answer = self.answer(FinishReason::Cancelled);
                 return self.end_with(answer.event(), todo);
             }
@@ -324,9 +352,10 @@ impl Turn {
 
     fn answer(&self, reason: FinishReason) -> Answer {
         let usage = Usage { prompt_tokens: self.prompt_tokens.unwrap_or(0), completion_tokens: self.tokens };
-        let citations = cited(&self.text, &self.prompt.citations);
-        let text = self.text.clone();
-        Answer { text, reason, usage, citations, last_seq: self.emitted }
+        let citations = cited(&self.said.text, &self.prompt.citations);
+        let Said { text, reasoning, calls, .. } = &self.said;
+        let (text, reasoning, tool_calls) = (text.clone(), reasoning.clone(), calls.clone());
+        Answer { text, reason, usage, citations, reasoning, tool_calls, last_seq: self.emitted }
     }
 
     fn committed(&mut self, failure: Option<Failure>, todo: &mut Vec<Effect>) {

@@ -1,7 +1,7 @@
 //! A session goes back to the worker that knows it.
 
 use crate::support::{Step, System, collect, finished, message, node, tenant};
-use actors::{Completion, Config, Registry, SamplingRequest};
+use actors::{Completion, Config, Registry};
 use protocol::{ChatMessage, Role, SessionId};
 use std::sync::atomic::Ordering;
 
@@ -48,8 +48,7 @@ async fn a_stateless_call_goes_where_the_one_went_that_it_continues() {
     let (own, _leave) = system.worker.own().await;
     let mut messages = vec![ChatMessage::new(Role::User, "Is it open?")];
     for expected in [0, 0, 1] {
-        let completion =
-            Completion { messages: messages.clone(), knowledge: false, sampling: SamplingRequest::default() };
+        let completion = Completion { messages: messages.clone(), ..Completion::default() };
         let stream = system.registry.complete(&tenant(), completion).await.unwrap();
         assert_eq!(finished(&collect(stream).await).0, "Yes.");
         assert_eq!(own.load(Ordering::SeqCst), expected);

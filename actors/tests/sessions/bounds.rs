@@ -2,7 +2,7 @@
 
 use crate::support::{Step, System, collect, failed, finished, message, tenant};
 use actors::{Completion, Config, SamplingRequest};
-use protocol::{ChatMessage, ErrorCode, InferenceJob, Priority, Role};
+use protocol::{ChatMessage, ErrorCode, InferenceJob, Priority, Role, Tools};
 
 fn answer(_: &InferenceJob, _: u32) -> Vec<Step> {
     vec![Step::Say("Yes.")]
@@ -68,9 +68,10 @@ async fn bad_messages_are_refused_with_their_field() {
     let acme = tenant();
     let call = |messages, max_tokens| {
         let sampling = SamplingRequest { max_tokens, ..SamplingRequest::default() };
-        system
-            .registry
-            .complete(&acme, Completion { messages, knowledge: true, sampling, priority: Priority::Interactive })
+        let priority = Priority::Interactive;
+        let asked =
+            Completion { messages, knowledge: true, sampling, priority, tools: Tools::default(), thinking: None };
+        system.registry.complete(&acme, asked)
     };
     let user = vec![ChatMessage::new(Role::User, "hi")];
     for (asked, told) in [(0, "at least 1"), (4097, "at most 4096"), (u32::MAX, "at most 4096")] {

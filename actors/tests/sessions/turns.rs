@@ -2,7 +2,7 @@
 
 use crate::support::{Step, System, collect, eventually, failed, finished, message, tenant, text_of};
 use actors::{Completion, Config, SamplingRequest};
-use protocol::{ChatMessage, ErrorCode, FinishReason, InferenceJob, JobId, Lang, Priority, Role, TurnEvent};
+use protocol::{ChatMessage, ErrorCode, FinishReason, InferenceJob, JobId, Lang, Priority, Role, Tools, TurnEvent};
 use std::time::Duration;
 
 fn answer(_: &InferenceJob, _: u32) -> Vec<Step> {
@@ -230,8 +230,14 @@ async fn a_stateless_call_is_answered_and_its_reader_s_leaving_cancels_it() {
     .await;
     let sampling =
         SamplingRequest { max_tokens: Some(7), seed: Some(5), logprobs: Some(2), ..SamplingRequest::default() };
-    let messages = vec![ChatMessage::new(Role::User, "2+2?")];
-    let bare = Completion { messages, knowledge: false, sampling, priority: Priority::Batch };
+    let bare = Completion {
+        messages: vec![ChatMessage::new(Role::User, "2+2?")],
+        knowledge: false,
+        sampling,
+        priority: Priority::Batch,
+        tools: Tools::default(),
+        thinking: None,
+    };
     let events = collect(system.registry.complete(&tenant(), bare.clone()).await.unwrap()).await;
     assert_eq!(finished(&events).0, "4");
     let job = system.worker.jobs.lock().unwrap()[0].clone();

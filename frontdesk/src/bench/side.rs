@@ -5,7 +5,7 @@ use super::{
     trace::{Moment, Piece, Sequence, Trace},
 };
 use anyhow::{Context, bail};
-use protocol::{ChatMessage, Priority, Sampling, TenantId};
+use protocol::{ChatMessage, Priority, Sampling, TenantId, Tools};
 use std::time::Instant;
 use worker_gpu::{Engine, Output, Request, SequenceId};
 
@@ -75,6 +75,8 @@ impl Side {
             tenant: self.tenant.clone(),
             priority: Priority::Interactive,
             weight: 1,
+            tools: Tools::default(),
+            thinking: None,
         };
         let admitted = self.engine.add(request).with_context(|| self.engine.model().to_string())?;
         Ok((id, admitted.prompt_tokens))
@@ -89,6 +91,9 @@ fn note(output: Output, moment: usize, sequence: &mut Sequence) -> anyhow::Resul
     match output {
         Output::Started(_) => {}
         Output::Token { text, tokens, .. } => sequence.pieces.push(Piece { moment, tokens, text }),
+        Output::Aside { aside, .. } => {
+            sequence.pieces.push(Piece { moment, tokens: aside.tokens, text: aside.raw });
+        }
         Output::Finished { usage, .. } => sequence.usage = usage,
         Output::Failed(_, failure) => bail!(failure),
     }

@@ -5,11 +5,13 @@ import math
 import sys
 
 import openai
+from openai.types.chat import ChatCompletionMessage
 
 fast_url, slow_url, model_url, key = sys.argv[1:]
 client = openai.OpenAI(base_url=f"{fast_url}/v1", api_key=key, max_retries=0)
 model = openai.OpenAI(base_url=f"{model_url}/v1", api_key=key, max_retries=0)
 bare = next(model.id for model in model.models.list() if model.id != "frontdesk")
+echo = next(model.id for model in client.models.list() if model.id != "frontdesk")
 question = [{"role": "user", "content": "alpha beta gamma"}]
 
 
@@ -44,6 +46,8 @@ def errors():
         ({"model": "no-such-model"}, openai.NotFoundError, "model"),
         ({"model": "frontdesk", "n": 3}, openai.BadRequestError, "n"),
         ({"model": "frontdesk", "temperature": 9}, openai.BadRequestError, "temperature"),
+        ({"model": "frontdesk", "tools": [WEATHER]}, openai.BadRequestError, "tools"),
+        ({"model": echo, "tools": [WEATHER], "tool_choice": "required"}, openai.BadRequestError, "tool_choice"),
     ]:
         try:
             client.chat.completions.create(messages=question, **request)
@@ -101,7 +105,54 @@ def structured():
         raise AssertionError("a schema that means nothing was accepted")
 
 
-cases = [models, whole, stream, errors, timeout, logprobs, structured]
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "Tells the weather.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    },
+}
+# The echo says what it is told to.
+calling = [{"role": "user", "content": 'see\n<tool_call>\n{"name": "weather", "arguments": {"city": "Bern"}}\n</tool_call>'}]
+
+
+def check_call(call):
+    assert call.id.startswith("call_") and call.type == "function", call
+    assert call.function.name == "weather" and json.loads(call.function.arguments) == {"city": "Bern"}, call
+
+
+def result_of(message):
+    result = {"role": "tool", "tool_call_id": message.tool_calls[0].id, "content": "18 degrees"}
+    return [*calling, message, result]
+
+
+def tools():
+    answer = client.chat.completions.create(model=echo, messages=calling, tools=[WEATHER])
+    message = answer.choices[0].message
+    assert answer.choices[0].finish_reason == "tool_calls" and message.content == "echo: see", answer
+    check_call(message.tool_calls[0])
+    answer = client.chat.completions.create(model=echo, messages=result_of(message), tools=[WEATHER])
+    assert answer.choices[0].message.content == "echo: 18 degrees", answer
+
+
+def streamed_tools():
+    chunks = list(client.chat.completions.create(model=echo, messages=calling, tools=[WEATHER], stream=True))
+    assert chunks[-1].choices[0].finish_reason == "tool_calls", chunks[-1]
+    deltas = [chunk.choices[0].delta for chunk in chunks]
+    assert "".join(delta.content or "" for delta in deltas) == "echo: see", deltas
+    pieces = [call for delta in deltas for call in delta.tool_calls or []]
+    assert len(pieces) > 2 and {piece.index for piece in pieces} == {0}, pieces
+    first, arguments = pieces[0], "".join(piece.function.arguments or "" for piece in pieces)
+    function = {"name": first.function.name, "arguments": arguments}
+    message = {"role": "assistant", "tool_calls": [{"id": first.id, "type": "function", "function": function}]}
+    history = ChatCompletionMessage.model_validate({"content": None, **message})
+    check_call(history.tool_calls[0])
+    chunks = client.chat.completions.create(model=echo, messages=result_of(history), tools=[WEATHER], stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "echo: 18 degrees"
+
+
+cases = [models, whole, stream, errors, timeout, logprobs, structured, tools, streamed_tools]
 for case in cases:
     case()
 print(f"{len(cases)} cases passed")

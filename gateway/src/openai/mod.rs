@@ -1,12 +1,14 @@
 //! `/v1/chat/completions` and `/v1/models`, in OpenAI's wire format.
 
 mod logprobs;
+mod messages;
 mod parameters;
 mod request;
 mod response;
 mod response_format;
 mod sampling;
 mod stream;
+mod tools;
 
 use crate::{answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sse};
 use actix_web::{

@@ -6,18 +6,27 @@ use protocol::{ErrorCode, Failure};
 use serde_json::{Map, Value, json};
 
 /// Parameters that [`super::request::Request`] reads.
-const READ: &[&str] = &["model", "messages", "stream", "stream_options"];
+const READ: &[&str] = &[
+    "model",
+    "messages",
+    "stream",
+    "stream_options",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "chat_template_kwargs",
+];
 
 /// Parameters that change nothing in an answer.
-const WITHOUT_EFFECT: &[&str] = &["user", "metadata", "safety_identifier", "prompt_cache_key", "parallel_tool_calls"];
+const WITHOUT_EFFECT: &[&str] = &["user", "metadata", "safety_identifier", "prompt_cache_key"];
 
 /// Whether `value` asks of the unsupported parameter `name` only for what is done anyway.
 fn is_default(name: &str, value: &Value) -> bool {
     match name {
         "n" => *value == json!(1),
         "store" => *value == json!(false),
-        "tools" | "functions" => *value == json!([]),
-        "tool_choice" | "function_call" => *value == json!("none"),
+        "functions" => *value == json!([]),
+        "function_call" => *value == json!("none"),
         "modalities" => *value == json!(["text"]),
         _ => false,
     }

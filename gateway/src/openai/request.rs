@@ -1,12 +1,13 @@
 //! What a client asks for.
 
 use super::{
+    messages,
     parameters::{self, unsupported},
-    sampling,
+    sampling, tools,
 };
 use crate::body;
 use actors::{Completion, SamplingRequest};
-use protocol::{ChatMessage, Failure, Priority, Role};
+use protocol::{ChatMessage, Failure, Priority, Role, Tools};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -16,6 +17,10 @@ struct Wire {
     messages: Vec<Map<String, Value>>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
+    tools: Option<Value>,
+    tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
+    chat_template_kwargs: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -39,6 +44,8 @@ pub(super) struct Request {
     messages: Vec<ChatMessage>,
     sampling: SamplingRequest,
     priority: Priority,
+    tools: Tools,
+    thinking: Option<bool>,
 }
 
 impl Request {
@@ -57,16 +64,29 @@ impl Request {
         Ok(Self {
             stream: wire.stream.unwrap_or_default(),
             include_usage: options.and_then(|options| options.include_usage).unwrap_or_default(),
-            messages: wire.messages.iter().enumerate().map(|(at, map)| message(at, map)).collect::<Result<_, _>>()?,
+            messages: messages::read(&wire.messages)?,
             logprobs: sampling.logprobs.is_some(),
             sampling,
             priority,
+            tools: tools::read(wire.tools.as_ref(), wire.tool_choice.as_ref(), wire.parallel_tool_calls)?,
+            thinking: tools::thinking(wire.chat_template_kwargs.as_ref())?,
             model: wire.model,
         })
     }
 
     /// The turn to run; with `knowledge` there must be a question to look up.
     pub(super) fn into_completion(self, knowledge: bool) -> Result<Completion, Failure> {
+        if knowledge && !self.tools.is_empty() {
+            return Err(unsupported(
+                "tools",
+                "the model \"frontdesk\" calls no tools; ask another one of GET /v1/models",
+            ));
+        }
+        let uses_tools = |message: &ChatMessage| message.role == Role::Tool || !message.tool_calls.is_empty();
+        if let Some(at) = self.messages.iter().position(uses_tools).filter(|_| knowledge) {
+            let why = "the model \"frontdesk\" takes no tool calls; ask another one of GET /v1/models";
+            return Err(unsupported(&format!("messages[{at}]"), why));
+        }
         let asked = self.messages.iter().rposition(|message| message.role == Role::User);
         let Some(asked) = asked else {
             return Err(Failure::invalid("messages", "messages has no message of the role \"user\""));
@@ -77,52 +97,8 @@ impl Request {
                 "the content is empty: write a message",
             ));
         }
-        Ok(Completion { messages: self.messages, knowledge, sampling: self.sampling, priority: self.priority })
-    }
-}
-
-fn message(at: usize, map: &Map<String, Value>) -> Result<ChatMessage, Failure> {
-    let param = |field: &str| format!("messages[{at}].{field}");
-    let role = match map.get("role").and_then(Value::as_str) {
-        Some("system" | "developer") => Role::System,
-        Some("user") => Role::User,
-        Some("assistant") => Role::Assistant,
-        Some("tool" | "function") => return Err(unsupported(&param("role"), "tools are not supported")),
-        _ => {
-            return Err(Failure::invalid(
-                &param("role"),
-                "expected \"system\", \"developer\", \"user\" or \"assistant\"",
-            ));
-        }
-    };
-    let ignorable = |name: &str, value: &Value| matches!(name, "role" | "content" | "name") || is_nothing(value);
-    if let Some((name, _)) = map.iter().find(|(name, value)| !ignorable(name, value)) {
-        return Err(unsupported(&param(name), "this part of a message is not supported; leave it out"));
-    }
-    Ok(ChatMessage::new(role, content(map.get("content").unwrap_or(&Value::Null), &param("content"))?))
-}
-
-/// Clients send back an answer with all its fields, most of them empty.
-fn is_nothing(value: &Value) -> bool {
-    value.is_null() || value.as_array().is_some_and(Vec::is_empty)
-}
-
-fn content(value: &Value, param: &str) -> Result<String, Failure> {
-    let expected = || Failure::invalid(param, format!("{param}: expected a string or a list of text parts"));
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Array(parts) => {
-            parts.iter().enumerate().map(|(at, value)| part(value, &format!("{param}[{at}]"))).collect()
-        }
-        _ => Err(expected()),
-    }
-}
-
-fn part(value: &Value, param: &str) -> Result<String, Failure> {
-    match (value.get("type").and_then(Value::as_str), value.get("text").and_then(Value::as_str)) {
-        (Some("text"), Some(text)) => Ok(text.to_string()),
-        (Some(kind), _) if kind != "text" => Err(unsupported(param, "only parts of the type \"text\" are supported")),
-        _ => Err(Failure::invalid(param, format!("{param}: expected {{\"type\": \"text\", \"text\": \"…\"}}"))),
+        let Self { messages, sampling, priority, tools, thinking, .. } = self;
+        Ok(Completion { messages, knowledge, sampling, priority, tools, thinking })
     }
 }
 

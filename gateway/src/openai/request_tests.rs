@@ -1,5 +1,5 @@
 use super::*;
-use protocol::{ErrorCode, Format};
+use protocol::{ErrorCode, Format, ToolCall, ToolChoice};
 use serde_json::json;
 
 fn read(patch: Value) -> Result<Completion, Failure> {
@@ -40,6 +40,38 @@ fn what_the_engine_can_do_is_read() {
     assert_eq!((completion.sampling, completion.priority), (sampling, Priority::Batch));
 }
 
+fn weather() -> Value {
+    json!({"type": "function", "function": {"name": "weather", "description": "Tells it.", "strict": null,
+        "parameters": {"type": "object", "properties": {"city": {}}}}})
+}
+
+fn called() -> Value {
+    json!({"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}})
+}
+
+#[test]
+fn tools_calls_and_results_are_read() {
+    let body = json!({"model": "tiny", "tools": [weather(), {"type": "function", "function": {"name": "clock"}}],
+        "tool_choice": {"type": "function", "function": {"name": "weather"}}, "parallel_tool_calls": false,
+        "chat_template_kwargs": {"enable_thinking": true},
+        "messages": [{"role": "user", "content": "hi"},
+            {"role": "assistant", "content": null, "reasoning_content": "Hm", "tool_calls": [called()], "annotations": []},
+            {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "sun"}]}]});
+    let completion = Request::read(body.to_string().as_bytes()).unwrap().into_completion(false).unwrap();
+    let (asked, result) = (&completion.messages[1], &completion.messages[2]);
+    let call = ToolCall { id: "call_1".into(), name: "weather".into(), arguments: "{}".into() };
+    assert_eq!((asked.content.as_str(), asked.reasoning.as_str(), &asked.tool_calls[..]), ("", "Hm", &[call][..]));
+    assert_eq!(
+        (result.role, result.content.as_str(), result.tool_call_id.as_deref()),
+        (Role::Tool, "sun", Some("call_1"))
+    );
+    assert_eq!((completion.tools.choice, completion.tools.single), (ToolChoice::Named("weather".into()), true));
+    let [weather, clock] = &completion.tools.offered[..] else { panic!("{:?}", completion.tools.offered) };
+    assert_eq!((weather.description.as_str(), &weather.parameters["properties"]), ("Tells it.", &json!({"city": {}})));
+    assert_eq!(clock.parameters, json!({"type": "object", "properties": {}}));
+    assert_eq!(completion.thinking, Some(true));
+}
+
 #[test]
 fn what_is_done_anyway_may_be_asked_for() {
     read(json!({"n": 1, "presence_penalty": 0, "frequency_penalty": 0.0, "store": false, "user": "u", "metadata": {"a": "b"},
@@ -53,15 +85,29 @@ fn what_is_done_anyway_may_be_asked_for() {
 fn a_parameter_without_support_is_refused_by_name() {
     for (patch, param) in [
         (json!({"n": 2}), "n"),
-        (json!({"tools": [{"type": "function"}]}), "tools"),
+        (json!({"tools": [weather()]}), "tools"),
+        (json!({"tools": [{"type": "custom"}]}), "tools[0].type"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "a", "strict": true}}]}),
+            "tools[0].function.strict",
+        ),
+        (
+            json!({"chat_template_kwargs": {"tools_in_user_message": true}}),
+            "chat_template_kwargs.tools_in_user_message",
+        ),
+        (json!({"functions": [{}]}), "functions"),
         (json!({"service_tier": "priority"}), "service_tier"),
         (json!({"response_format": {"type": "grammar"}}), "response_format.type"),
         (json!({"response_format": {"type": "text", "schema": {}}}), "response_format.schema"),
         (json!({"store": true}), "store"),
         (json!({"best_of": 3}), "best_of"),
         (json!({"stream_options": {"include_obfuscation": true}}), "stream_options.include_obfuscation"),
-        (json!({"messages": [{"role": "tool", "content": "x"}]}), "messages[0].role"),
-        (json!({"messages": [{"role": "assistant", "content": "x", "tool_calls": [{}]}]}), "messages[0].tool_calls"),
+        (json!({"messages": [{"role": "function", "content": "x"}]}), "messages[0].role"),
+        (json!({"messages": [{"role": "user", "content": "x", "tool_calls": [{}]}]}), "messages[0].tool_calls"),
+        (
+            json!({"messages": [{"role": "assistant", "tool_calls": [called()]}, {"role": "user", "content": "x"}]}),
+            "messages[0]",
+        ),
         (json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}), "messages[0].content[0]"),
     ] {
         let failure = read(patch.clone()).unwrap_err();
@@ -112,6 +158,31 @@ fn a_wrong_value_is_refused_by_name() {
         (json!({"messages": [{"role": "user", "content": " "}]}), "messages[0].content"),
         (json!({"messages": [{"role": "system", "content": "x"}]}), "messages"),
         (json!({"model": null}), "model"),
+        (json!({"tools": {}}), "tools"),
+        (json!({"tools": vec![weather(); 129]}), "tools"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "a", "description": "x".repeat(200_000)}}]}),
+            "tools",
+        ),
+        (json!({"tools": [weather(), weather()]}), "tools[1].function.name"),
+        (json!({"tools": [{"function": {"name": "a"}}]}), "tools[0].type"),
+        (json!({"tools": [{"type": "function", "function": {"name": "a b"}}]}), "tools[0].function.name"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "a", "parameters": 5}}]}),
+            "tools[0].function.parameters",
+        ),
+        (json!({"tool_choice": "required"}), "tool_choice"),
+        (json!({"tool_choice": "maybe"}), "tool_choice"),
+        (json!({"tools": [weather()], "tool_choice": {"type": "function", "function": {"name": "b"}}}), "tool_choice"),
+        (json!({"parallel_tool_calls": "no"}), "parallel_tool_calls"),
+        (json!({"chat_template_kwargs": {"enable_thinking": 1}}), "chat_template_kwargs.enable_thinking"),
+        (json!({"messages": [{"role": "tool", "content": "x"}]}), "messages[0].tool_call_id"),
+        (json!({"messages": [{"role": "tool", "content": "x", "tool_call_id": "call_1"}]}), "messages[0].tool_call_id"),
+        (
+            json!({"messages": [{"role": "assistant", "tool_calls": [{"id": "a"}]}]}),
+            "messages[0].tool_calls[0].function.name",
+        ),
+        (json!({"messages": [{"role": "assistant", "content": "", "tool_calls": 5}]}), "messages[0].tool_calls"),
     ] {
         let failure = read(patch.clone()).unwrap_err();
         let found = (failure.code, failure.param.as_deref());

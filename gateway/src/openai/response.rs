@@ -2,7 +2,7 @@
 
 use super::logprobs;
 use crate::answer::Answer;
-use protocol::{Citation, FinishReason, JobId, Usage};
+use protocol::{Citation, FinishReason, JobId, ToolCall, ToolCallDelta, Usage};
 use serde_json::{Value, json};
 
 /// What every object of one answer begins with.
@@ -26,7 +26,16 @@ impl Head {
 
 /// The `chat.completion` object.
 pub(super) fn completion(head: &Head, answer: &Answer, logprobs: bool) -> Value {
-    let message = json!({"role": "assistant", "content": answer.text, "refusal": null});
+    let mut message = json!({"role": "assistant", "content": answer.text, "refusal": null});
+    if !answer.tool_calls.is_empty() {
+        message["tool_calls"] = answer.tool_calls.iter().map(tool_call).collect();
+        if answer.text.is_empty() {
+            message["content"] = Value::Null;
+        }
+    }
+    if !answer.reasoning.is_empty() {
+        message["reasoning_content"] = json!(answer.reasoning);
+    }
     let reason = finish_reason(answer.finish_reason);
     let logprobs = logprobs.then(|| logprobs::object(&answer.logprobs));
     let choice = json!({"index": 0, "message": message, "logprobs": logprobs, "finish_reason": reason});
@@ -34,6 +43,20 @@ pub(super) fn completion(head: &Head, answer: &Answer, logprobs: bool) -> Value 
     object["usage"] = usage(answer.usage);
     cite(&mut object, &answer.citations);
     object
+}
+
+fn tool_call(call: &ToolCall) -> Value {
+    json!({"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}})
+}
+
+/// A piece of a call as a chunk has it: the first one says what it is.
+pub(super) fn tool_call_delta(piece: &ToolCallDelta) -> Value {
+    let mut function = json!({"arguments": piece.arguments});
+    let Some(name) = &piece.name else {
+        return json!({"index": piece.index, "function": function});
+    };
+    function["name"] = json!(name);
+    json!({"index": piece.index, "id": piece.id, "type": "function", "function": function})
 }
 
 /// Adds what the answer refers to, where it refers to something: a field beside OpenAI's own.
@@ -54,5 +77,6 @@ pub(super) fn finish_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop | FinishReason::Cancelled => "stop",
         FinishReason::Length => "length",
+        FinishReason::ToolCalls => "tool_calls",
     }
 }

@@ -5,7 +5,7 @@ use super::{
     response::{self, Head},
 };
 use crate::error;
-use protocol::{Citation, FinishReason, TokenLogprob, TurnEvent, Usage};
+use protocol::{Citation, FinishReason, TokenLogprob, ToolCallDelta, TurnEvent, Usage};
 use serde_json::{Value, json};
 
 const KIND: &str = "chat.completion.chunk";
@@ -32,7 +32,8 @@ impl Chunks {
         match event {
             TurnEvent::Retrieved { .. } => {}
             TurnEvent::Token { text, logprobs } => out += &self.text(&text, &logprobs),
-            TurnEvent::Finished { text, finish_reason, usage, citations } => {
+            TurnEvent::Aside { reasoning, calls } => out += &self.aside(&reasoning, &calls),
+            TurnEvent::Finished { text, finish_reason, usage, citations, .. } => {
                 // An answer that was not generated has no tokens to stream.
                 if !self.has_text && !text.is_empty() {
                     out += &self.text(&text, &[]);
@@ -51,6 +52,18 @@ impl Chunks {
             choice["logprobs"] = logprobs::object(logprobs);
         }
         data(&self.object(json!([choice])))
+    }
+
+    fn aside(&self, reasoning: &str, calls: &[ToolCallDelta]) -> String {
+        let mut out = String::new();
+        if !reasoning.is_empty() {
+            out += &self.chunk(json!({"reasoning_content": reasoning}), None);
+        }
+        if !calls.is_empty() {
+            let calls: Value = calls.iter().map(response::tool_call_delta).collect();
+            out += &self.chunk(json!({"tool_calls": calls}), None);
+        }
+        out
     }
 
     fn end(&self, reason: FinishReason, usage: Usage, citations: &[Citation]) -> String {

@@ -59,6 +59,43 @@ async fn a_streamed_answer_is_chunks_then_usage_then_done() {
     assert_eq!(*reasons.last().unwrap(), json!("stop"));
 }
 
+fn offer() -> Value {
+    json!({"tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]})
+}
+
+#[tokio::test]
+async fn a_call_and_what_was_thought_come_in_openais_words() {
+    let stage = Stage::start().await;
+    let body: Value = complete(&stage, &ask("tiny", "call", offer())).await.json().await.unwrap();
+    let function = json!({"name": "weather", "arguments": "{\"city\": \"Bern\"}"});
+    let calls = json!([{"id": "call_1", "type": "function", "function": function}]);
+    let message =
+        json!({"role": "assistant", "content": null, "refusal": null, "tool_calls": calls, "reasoning_content": "Hm"});
+    assert_eq!(
+        (&body["choices"][0]["message"], &body["choices"][0]["finish_reason"]),
+        (&message, &json!("tool_calls"))
+    );
+    let mut streamed = ask("tiny", "call", offer());
+    streamed["stream"] = json!(true);
+    let events = Reader::new(complete(&stage, &streamed).await).rest().await;
+    let deltas: Vec<Value> =
+        events[..events.len() - 1].iter().map(|event| event.json()["choices"][0].clone()).collect();
+    assert_eq!(deltas[1]["delta"], json!({"reasoning_content": "Hm"}));
+    let first =
+        json!({"index": 0, "id": "call_1", "type": "function", "function": {"arguments": "", "name": "weather"}});
+    assert_eq!(deltas[2]["delta"], json!({"tool_calls": [first]}));
+    let rest = json!({"index": 0, "function": {"arguments": "{\"city\": \"Bern\"}"}});
+    assert_eq!(deltas[3]["delta"], json!({"tool_calls": [rest]}));
+    assert_eq!(deltas[4]["finish_reason"], "tool_calls");
+}
+
+#[tokio::test]
+async fn the_assistant_calls_nothing() {
+    let stage = Stage::start().await;
+    refused(complete(&stage, &ask("frontdesk", "call", offer())).await, 400, "unsupported_parameter", Some("tools"))
+        .await;
+}
+
 #[tokio::test]
 async fn logprobs_are_told_whole_and_in_chunks() {
     let stage = Stage::start().await;

@@ -1,12 +1,12 @@
 //! Workers of every kind. The customer's words say what the answer to them is:
 //! `count` gives ten tokens, `hang` one token and then nothing, `silent` nothing at all, `trace` the job's
 //! `traceparent`, `break` a token and a failure,
-//! `refuse` a failure at once; anything else is answered at once.
+//! `refuse` a failure at once, `call` a thought and a call of the first tool; anything else is answered at once.
 
 use protocol::{
-    Cancel, DocumentId, DocumentInfo, DocumentReport, Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob,
-    JobId, KnowledgeJob, Logprob, Passage, Reply, RetrievalJob, Retrieved, TenantId, TokenLogprob, Usage, WorkerId,
-    topology,
+    Aside, Cancel, DocumentId, DocumentInfo, DocumentReport, Envelope, ErrorCode, Event, Failure, FinishReason,
+    InferenceJob, JobId, KnowledgeJob, Logprob, Passage, Reply, RetrievalJob, Retrieved, TenantId, TokenLogprob,
+    ToolCallDelta, Usage, WorkerId, topology,
 };
 use runtime::{Broker, Context, Message};
 use serde::de::DeserializeOwned;
@@ -106,6 +106,16 @@ async fn speak(answer: &mut Answer<InferenceJob>, question: &str) {
         let parent = answer.job.traceparent.clone().unwrap_or_default();
         answer.token(&parent).await;
         return answer.finish(FinishReason::Stop, 1).await;
+    }
+    if says("call") {
+        let name = answer.job.body.tools.offered[0].name.clone();
+        let first = ToolCallDelta { id: Some("call_1".into()), name: Some(name), ..ToolCallDelta::default() };
+        let rest = ToolCallDelta { arguments: "{\"city\": \"Bern\"}".into(), ..ToolCallDelta::default() };
+        answer.send(Event::Aside(Aside { raw: "<think>".into(), reasoning: "Hm".into(), ..Aside::default() })).await;
+        for call in [first, rest] {
+            answer.send(Event::Aside(Aside { raw: "{".into(), calls: vec![call], ..Aside::default() })).await;
+        }
+        return answer.finish(FinishReason::ToolCalls, 3).await;
     }
     if says("hang") {
         answer.token("well").await;

@@ -8,7 +8,7 @@ use crate::{
     engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
     open_all,
 };
-use protocol::{ChatMessage, Failure, InferenceJob, Priority, Role, Sampling, TenantId};
+use protocol::{ChatMessage, Failure, InferenceJob, Priority, Role, Sampling, TenantId, Tools};
 use std::{
     path::Path,
     sync::{Arc, Mutex},
@@ -75,6 +75,8 @@ fn job(messages: &[(Role, &str)], max_tokens: u32) -> InferenceJob {
         sampling: Sampling { max_tokens, ..Sampling::default() },
         priority: Priority::Interactive,
         weight: 1,
+        tools: Tools::default(),
+        thinking: None,
     }
 }
 
@@ -89,7 +91,7 @@ async fn finish(mut sequence: Sequence) -> String {
         match timeout(Duration::from_secs(20), sequence.next()).await.unwrap().unwrap() {
             Output::Token { text: more, .. } => text += &more,
             Output::Finished { .. } => return text,
-            Output::Started(_) => {}
+            Output::Started(_) | Output::Aside { .. } => {}
             Output::Failed(_, failure) => panic!("{failure}"),
         }
     }

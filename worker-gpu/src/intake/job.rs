@@ -12,7 +12,8 @@ use crate::{
     engine::Output,
 };
 use protocol::{
-    Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Priority, Timestamp, TokenLogprob, Usage, topology,
+    Aside, Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Priority, Timestamp, TokenLogprob, Usage,
+    topology,
 };
 use runtime::Delivery;
 use std::sync::Arc;
@@ -185,6 +186,7 @@ impl<'a> Stream<'a> {
                 }
                 Next::Output(Some(Output::Started(_))) => self.started(),
                 Next::Output(Some(Output::Token { text, tokens, logprobs, .. })) => self.token(text, tokens, logprobs),
+                Next::Output(Some(Output::Aside { aside, .. })) => self.aside(aside),
                 Next::Tick => {}
             }
             if self.deadline <= self.shared.context.clock.now() {
@@ -225,12 +227,25 @@ impl<'a> Stream<'a> {
     }
 
     fn token(&mut self, text: String, tokens: u32, logprobs: Vec<TokenLogprob>) {
-        self.usage.completion_tokens += tokens;
-        self.stages.decoded(tokens);
-        self.silent += tokens;
+        self.count(tokens);
         if !text.is_empty() || !logprobs.is_empty() {
             self.replies.push(Event::Token { text, tokens: std::mem::take(&mut self.silent), logprobs });
         }
+    }
+
+    fn aside(&mut self, mut aside: Aside) {
+        self.count(aside.tokens);
+        aside.tokens = std::mem::take(&mut self.silent);
+        for call in aside.calls.iter_mut().filter(|call| call.name.is_some()) {
+            call.id.get_or_insert_with(|| format!("call_{}", self.shared.context.random.uuid().simple()));
+        }
+        self.replies.push(Event::Aside(aside));
+    }
+
+    fn count(&mut self, tokens: u32) {
+        self.usage.completion_tokens += tokens;
+        self.stages.decoded(tokens);
+        self.silent += tokens;
     }
 
     async fn finish(self, reason: FinishReason) -> Settlement {

@@ -47,7 +47,7 @@ impl Replies {
         }
     }
 
-    /// Appends a frame to the next batch; consecutive tokens become one frame.
+    /// Appends a frame to the next batch; consecutive ones of a kind become one frame.
     pub fn push(&mut self, event: Event) {
         match (self.pending.last_mut(), event) {
             (
@@ -58,6 +58,7 @@ impl Replies {
                 *tokens += count;
                 logprobs.append(&mut theirs);
             }
+            (Some(Event::Aside(aside)), Event::Aside(more)) => aside.join(more),
             (_, event) => self.pending.push(event),
         }
     }

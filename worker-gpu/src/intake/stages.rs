@@ -66,6 +66,7 @@ impl Stages {
             FinishReason::Stop => "stop",
             FinishReason::Length => "length",
             FinishReason::Cancelled => "cancelled",
+            FinishReason::ToolCalls => "tool_calls",
         };
         // Some engines know the prompt's length only now.
         let unknown = usage.prompt_tokens.saturating_sub(self.prompt_tokens);

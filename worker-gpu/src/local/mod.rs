@@ -8,6 +8,8 @@ mod runner;
 mod sequence;
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod tool_tests;
 
 pub(crate) use batch::{Batch, Draw, Span};
 pub use load::LoadError;
@@ -19,9 +21,9 @@ pub(crate) use runner::{Chosen, Runner, RunnerError};
 use crate::{
     config::Config,
     engine::{Admitted, Engine, EngineError, Output, Request, SequenceId, Stats},
-    sampling::{self, Grammar, Grammars},
+    sampling::{self, Grammar, Grammars, calls},
     schedule::{BLOCK, Chunk, Claim, Full, Limits, Scheduler},
-    text::Tokens,
+    text::{Prompt, Tokens},
 };
 use protocol::{ErrorCode, Failure, Format};
 use sequence::Sequence;
@@ -67,16 +69,21 @@ impl LocalEngine {
         }
     }
 
-    /// What the request's answer must look like, if it must look like anything; `answer` is its beginning.
-    fn grammar(&self, request: &Request, answer: &[u32]) -> Result<Option<Grammar>, Failure> {
-        if request.sampling.format == Format::Text {
+    /// What the request's answer must look like, if it must look like anything.
+    fn grammar(&self, request: &Request, prompt: &Prompt) -> Result<Option<Grammar>, Failure> {
+        let called = calls::demanded(&request.tools, &request.sampling, &prompt.parser)?;
+        if called.is_none() && request.sampling.format == Format::Text {
             return Ok(None);
         }
         let grammars = self.grammars.get_or_init(|| Grammars::new(&self.tokens)).as_ref().map_err(|why| {
             tracing::error!(why, "this model's vocabulary cannot be put under a grammar");
             Failure::new(ErrorCode::EngineFailed, "this model's vocabulary cannot be put under a grammar")
         })?;
-        grammars.compile(&request.sampling.format, answer)
+        let (_, answer) = prompt.parts();
+        match called {
+            Some(call) => grammars.calls(&call, answer).map(Some),
+            None => grammars.compile(&request.sampling.format, answer),
+        }
     }
 
     /// Computes the planned tokens; what the chunks that sample get, in order.
@@ -121,19 +128,19 @@ impl Engine for LocalEngine {
 
     fn add(&mut self, request: Request) -> Result<Admitted, Failure> {
         sampling::check(&request.sampling)?;
-        let prompt = self.tokens.prompt(&request.messages, &request.prefix)?;
-        let room = self.context.saturating_sub(prompt.len());
-        if prompt.is_empty() || room == 0 {
-            let message = format!("the prompt has {} tokens; the model's context holds {}", prompt.len(), self.context);
+        let prompt = self.tokens.prompt(&request)?;
+        let length = prompt.tokens.len();
+        let room = self.context.saturating_sub(length);
+        if length == 0 || room == 0 {
+            let message = format!("the prompt has {length} tokens; the model's context holds {}", self.context);
             return Err(Failure::new(ErrorCode::ContextLengthExceeded, message));
         }
-        let prompt_tokens = prompt.len() as u32;
-        let prefix = if request.prefix.is_empty() { 0 } else { self.tokens.count(&request.prefix)? };
-        let grammar = self.grammar(&request, &prompt[prompt.len().saturating_sub(prefix)..])?;
-        let sequence = Sequence::new(&request, &prompt, prefix, room, grammar);
+        let prompt_tokens = length as u32;
+        let grammar = self.grammar(&request, &prompt)?;
+        let sequence = Sequence::new(&request, &prompt, room, grammar);
         let claim = Claim { tenant: request.tenant, priority: request.priority, weight: request.weight };
         let full = |Full| Failure::new(ErrorCode::Overloaded, "the engine's waiting line is full; try again");
-        self.scheduler.add(request.id, claim, prompt).map_err(full)?;
+        self.scheduler.add(request.id, claim, prompt.tokens).map_err(full)?;
         self.sequences.insert(request.id, sequence);
         Ok(Admitted { prompt_tokens })
     }

@@ -4,7 +4,8 @@ use super::{Chosen, Draw};
 use crate::{
     engine::{Output, Request, SequenceId},
     sampling::{Grammar, Likelihood, Picked, Sampler},
-    text::{Detokenizer, Shown, Speech, Tokens},
+    text::{Detokenizer, Prompt, Speech, Tokens},
+    told::Told,
 };
 use protocol::{Failure, FinishReason, TokenLogprob, Usage};
 
@@ -23,18 +24,18 @@ pub(super) struct Sequence {
     sampler: Sampler,
     detokenizer: Detokenizer,
     speech: Speech,
+    told: Told,
 }
 
 impl Sequence {
-    /// A sequence that may get `room` more tokens at most; the last `prefix` of the `prompt` tokens belong to the answer,
-    /// and `grammar` has followed them.
-    pub fn new(request: &Request, prompt: &[u32], prefix: usize, room: usize, grammar: Option<Grammar>) -> Self {
+    /// A sequence that may get `room` more tokens at most; `grammar` has followed the answer's beginning.
+    pub fn new(request: &Request, prompt: &Prompt, room: usize, grammar: Option<Grammar>) -> Self {
         let max_tokens = usize::try_from(request.sampling.max_tokens).unwrap_or(usize::MAX);
-        let (asked, answer) = prompt.split_at(prompt.len().saturating_sub(prefix));
+        let (asked, answer) = prompt.parts();
         Self {
             id: request.id,
-            prompt: prompt.len(),
-            prefix,
+            prompt: prompt.tokens.len(),
+            prefix: answer.len(),
             generated: 0,
             room: room.min(max_tokens),
             // A grammar's end is the answer's.
@@ -42,6 +43,7 @@ impl Sequence {
             sampler: Sampler::new(&request.sampling, asked, answer, grammar),
             detokenizer: Detokenizer::default(),
             speech: Speech::new(&request.sampling.stop),
+            told: Told::new(request.id, prompt.parser.clone()),
         }
     }
 
@@ -74,11 +76,13 @@ impl Sequence {
         }
         self.sampler.accept(token)?;
         self.generated += 1;
-        let text = self.detokenizer.push(&tokens.pieces, token);
+        let is_muted = tokens.mark(token).is_some_and(|mark| !self.told.parser().reads(mark));
+        let text = if is_muted { String::new() } else { self.detokenizer.push(&tokens.pieces, token) };
         let told = likelihood.map(|likelihood| tell(tokens, token, likelihood));
         let shown = self.speech.push(&text, self.detokenizer.is_partial(), told.into_iter().collect());
         let stopped = shown.stopped || self.sampler.is_complete();
-        self.show(shown, 1, outputs);
+        self.told.push(shown, 1, outputs);
+        let stopped = stopped || self.told.parser().is_complete();
         Ok(if stopped {
             self.finish(FinishReason::Stop, outputs)
         } else if self.generated >= self.room {
@@ -91,15 +95,14 @@ impl Sequence {
     fn finish(&mut self, reason: FinishReason, outputs: &mut Vec<Output>) -> Option<u32> {
         let held = self.speech.finish();
         if !held.text.is_empty() || !held.logprobs.is_empty() {
-            self.show(held, 0, outputs);
+            self.told.push(held, 0, outputs);
         }
+        self.told.finish(outputs);
+        let has_called = reason == FinishReason::Stop && self.told.parser().has_called();
+        let reason = if has_called { FinishReason::ToolCalls } else { reason };
         let usage = Usage { prompt_tokens: self.prompt as u32, completion_tokens: self.generated as u32 };
         outputs.push(Output::Finished { id: self.id, reason, usage });
         None
-    }
-
-    fn show(&self, shown: Shown, tokens: u32, outputs: &mut Vec<Output>) {
-        outputs.push(Output::Token { id: self.id, text: shown.text, tokens, logprobs: shown.logprobs });
     }
 
     /// Tokens of the answer so far: a continued answer draws the same numbers as one that was never interrupted.

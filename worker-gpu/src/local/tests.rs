@@ -9,7 +9,7 @@ use crate::{
     config::Config,
     engine::{Engine, Output, Request, SequenceId},
 };
-use protocol::{ChatMessage, ErrorCode, FinishReason, Priority, Role, Sampling, TenantId, Usage};
+use protocol::{ChatMessage, ErrorCode, FinishReason, Priority, Role, Sampling, TenantId, Tools, Usage};
 use std::{collections::BTreeMap, sync::Arc};
 
 pub(super) fn open(written: &Written, config: &Config) -> LocalEngine {
@@ -34,6 +34,8 @@ pub fn request_of(id: u64, content: &str, sampling: Sampling) -> Request {
         tenant: TenantId::parse("acme").unwrap(),
         priority: Priority::Interactive,
         weight: 1,
+        tools: Tools::default(),
+        thinking: None,
     }
 }
 
@@ -65,6 +67,7 @@ fn run(
             match output {
                 Output::Started(_) => assert_eq!(said, &Said::default()),
                 Output::Token { text, .. } => said.text += &text,
+                Output::Aside { aside, .. } => said.text += &aside.raw,
                 Output::Finished { reason, usage, .. } => assert_eq!(said.end.replace((reason, usage)), None),
                 Output::Failed(_, failure) => panic!("{failure}"),
             }

@@ -4,6 +4,7 @@
 //! Requests live on a runtime of their own with one thread. Dropping a request closes its connection, upon which the
 //! server stops generating.
 
+mod calls;
 mod logprobs;
 mod refusal;
 mod request;

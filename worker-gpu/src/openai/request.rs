@@ -1,7 +1,7 @@
 //! What is sent to the server.
 
 use super::{
-    SetupError,
+    SetupError, calls,
     refusal::{beginning, refused, unreachable},
     sampling,
 };
@@ -84,25 +84,25 @@ impl Server {
 
     fn body(&self, request: &Request) -> Value {
         let sampling = &request.sampling;
+        let mut messages: Vec<Value> = request.messages.iter().map(calls::message).collect();
+        if !request.prefix.is_empty() {
+            messages.push(json!({ "role": Role::Assistant, "content": request.prefix }));
+        }
         let mut body = json!({
             "model": self.model,
-            "messages": request.messages,
+            "messages": messages,
             "stream": true,
             "stream_options": { "include_usage": true },
             "max_tokens": self.context_tokens.min(sampling.max_tokens as usize),
         });
         if let Some(body) = body.as_object_mut() {
             body.extend(sampling::fields(sampling));
+            body.extend(calls::fields(request));
         }
         if self.ignore_end {
             body["ignore_eos"] = json!(true);
         }
         if !request.prefix.is_empty() {
-            let mut messages = json!(request.messages);
-            if let Some(messages) = messages.as_array_mut() {
-                messages.push(json!({ "role": Role::Assistant, "content": request.prefix }));
-            }
-            body["messages"] = messages;
             body["continue_final_message"] = json!(true);
             body["add_generation_prompt"] = json!(false);
         }

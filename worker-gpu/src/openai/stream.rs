@@ -1,12 +1,12 @@
 //! From a server's stream of events to outputs.
 
-use super::{logprobs::Logprobs, refusal::unreachable, request::Server};
+use super::{calls::Besides, logprobs::Logprobs, refusal::unreachable, request::Server};
 use crate::{
     engine::{Output, Request, SequenceId},
     text::{Shown, Speech},
 };
 use futures_util::{FutureExt, StreamExt};
-use protocol::{ErrorCode, Failure, FinishReason, TokenLogprob, Usage};
+use protocol::{Aside, ErrorCode, Failure, FinishReason, TokenLogprob, Usage};
 use serde::Deserialize;
 use std::{panic::AssertUnwindSafe, sync::Arc};
 use tokio::sync::mpsc;
@@ -65,6 +65,13 @@ struct Said<'a> {
 
 impl Said<'_> {
     async fn add(&mut self, piece: Piece) {
+        if let Some(aside) = piece.aside {
+            // Nobody listens only when the engine is gone.
+            let _ = self.outputs.send(Output::Aside { id: self.id, aside }).await;
+        }
+        if piece.text.is_empty() && piece.logprobs.is_empty() {
+            return;
+        }
         // Tokens without text have begun a character.
         let shown = self.speech.push(&piece.text, piece.text.is_empty(), piece.logprobs);
         self.stopped = shown.stopped;
@@ -116,6 +123,8 @@ struct Heard {
     reason: Option<FinishReason>,
     usage: Option<Usage>,
     pieces: u32,
+    /// Calls that have begun.
+    calls: u32,
     done: bool,
 }
 
@@ -138,6 +147,8 @@ struct Choice {
 #[derive(Deserialize, Default)]
 struct Delta {
     content: Option<String>,
+    #[serde(flatten)]
+    besides: Besides,
 }
 
 /// What a line adds to the answer; not nothing.
@@ -145,6 +156,7 @@ struct Delta {
 struct Piece {
     text: String,
     logprobs: Vec<TokenLogprob>,
+    aside: Option<Aside>,
 }
 
 impl Heard {
@@ -168,15 +180,16 @@ impl Heard {
         if let Some(reason) = choice.finish_reason {
             self.reason = Some(finish_reason(&reason)?);
         }
+        let aside = choice.delta.besides.read(&mut self.calls);
         let text = choice.delta.content.unwrap_or_default();
         let mut logprobs = choice.logprobs.map(Logprobs::read).unwrap_or_default();
         if self.reason == Some(FinishReason::Stop) && text.is_empty() {
             // vLLM tells of the token that ends the answer, which is no part of it.
             logprobs.clear();
         }
-        let is_piece = !text.is_empty() || !logprobs.is_empty();
+        let is_piece = !text.is_empty() || !logprobs.is_empty() || aside.is_some();
         self.pieces += u32::from(is_piece);
-        Ok(is_piece.then_some(Piece { text, logprobs }))
+        Ok(is_piece.then_some(Piece { text, logprobs, aside }))
     }
 
     fn end(self) -> Result<(FinishReason, Usage), Failure> {
@@ -191,6 +204,7 @@ impl Heard {
 fn finish_reason(reason: &str) -> Result<FinishReason, Failure> {
     match reason {
         "length" => Ok(FinishReason::Length),
+        "tool_calls" | "function_call" => Ok(FinishReason::ToolCalls),
         "abort" | "error" => Err(Failure::new(ErrorCode::EngineFailed, "the inference server gave the answer up")),
         _ => Ok(FinishReason::Stop),
     }

@@ -4,6 +4,7 @@
 //! request. Both compiling and each mask have a budget (`limits`), so that no schema stalls the batch: on one core of 2020
 //! llguidance names 50,000 units per ms for compiling and 14,000 for a mask.
 
+use super::calls::Demanded;
 use crate::text::Tokens;
 use llguidance::{
     Matcher, ParserFactory,
@@ -62,14 +63,26 @@ impl Grammars {
             Format::JsonObject => json!({"type": "object"}),
             Format::JsonSchema { schema } => schema.clone(),
         };
-        let parser = self.0.create_parser(TopLevelGrammar::from_json_schema(compact(schema)?));
-        let parser = parser.map_err(|error| refused(&error.to_string()))?;
+        let grammar = TopLevelGrammar::from_json_schema(compact(schema)?);
+        self.follow(grammar, answer, JSON_SCHEMA).map(Some)
+    }
+
+    /// The grammar of one call, of which `answer` is the beginning.
+    pub fn calls(&self, call: &Demanded, answer: &[u32]) -> Result<Grammar, Failure> {
+        self.follow(TopLevelGrammar::from_lark(call.lark(SPACE)?), answer, "tools")
+    }
+
+    fn follow(&self, grammar: TopLevelGrammar, answer: &[u32], param: &str) -> Result<Grammar, Failure> {
+        let parser = self.0.create_parser(grammar);
+        let parser = parser.map_err(|error| refused(param, &error.to_string()))?;
         let environment = self.0.tok_env().clone();
         let mut grammar = Grammar { matcher: Matcher::new(Ok(parser)), environment, ends_in_digit: false };
         for token in answer {
-            grammar.accept(*token).map_err(|_| Failure::invalid("prefix", "prefix is not in response_format"))?;
+            grammar
+                .accept(*token)
+                .map_err(|_| Failure::invalid("prefix", format!("prefix does not fit to {param}")))?;
         }
-        Ok(Some(grammar))
+        Ok(grammar)
     }
 }
 
@@ -135,9 +148,9 @@ fn compact(schema: Value) -> Result<Value, Failure> {
 }
 
 /// A schema that means nothing, or asks for what cannot be kept to.
-fn refused(why: &str) -> Failure {
+fn refused(param: &str, why: &str) -> Failure {
     let why: String = why.lines().next().unwrap_or_default().chars().take(REASON).collect();
-    Failure::invalid(JSON_SCHEMA, format!("{JSON_SCHEMA}.schema: {why}"))
+    Failure::invalid(param, format!("{param}, the schema: {why}"))
 }
 
 fn too_complex(why: &str) -> Failure {

@@ -15,6 +15,7 @@
 //! All of it is pure: the same seed, history and logits give the same token, whatever else is in the batch. An answer that
 //! another worker continues counts its `prefix` as its own beginning, in position, penalties and grammar alike.
 
+pub(crate) mod calls;
 mod check;
 mod choose;
 mod grammar;

@@ -1,10 +1,20 @@
 //! From a conversation to the model's tokens.
 
-use super::{detokenize::Pieces, template::ChatTemplate, vocabulary::Vocabulary};
+use super::{
+    answer::{Parser, Syntax},
+    detokenize::Pieces,
+    template::{Chat, ChatTemplate},
+    vocabulary::Vocabulary,
+};
+use crate::engine::Request;
 use candle_core::quantized::gguf_file::Content;
-use protocol::{ChatMessage, ErrorCode, Failure, Logprob};
+use protocol::{ErrorCode, Failure, Logprob};
 use runtime::Clock;
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    sync::Arc,
+};
 use tokenizers::Tokenizer;
 
 /// Stands inside of a special token's text to break it; a noncharacter, which no text has any business to contain.
@@ -18,10 +28,30 @@ pub(crate) struct Tokens {
     template: ChatTemplate,
     /// Texts of the special tokens with their ids, longest first.
     special: Vec<(String, u32)>,
+    /// Tokens that are never shown but where they mean something.
+    marks: BTreeMap<u32, String>,
+    syntax: Syntax,
     pub pieces: Pieces,
     ends: BTreeSet<u32>,
     /// Put before every prompt whose template does not begin with it.
     bos: Option<u32>,
+}
+
+/// A conversation in tokens.
+pub(crate) struct Prompt {
+    /// All of them.
+    pub tokens: Vec<u32>,
+    /// So many at the end are of the answer.
+    prefix: usize,
+    /// Reads the rest of the answer.
+    pub parser: Parser,
+}
+
+impl Prompt {
+    /// What was asked, and the beginning of the answer.
+    pub fn parts(&self) -> (&[u32], &[u32]) {
+        self.tokens.split_at(self.tokens.len().saturating_sub(self.prefix))
+    }
 }
 
 impl Tokens {
@@ -48,29 +78,53 @@ impl Tokens {
         special.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         let by_name = special.iter().filter(|(text, _)| ENDS.contains(&text.as_str())).map(|(_, id)| *id);
         let ends = by_name.chain(ends).collect();
-        let pieces = Pieces::new(texts.iter().map(String::as_str), |id| hidden.contains(&(id as u32)));
+        let is_mark = |(text, id): &&(String, u32)| hidden.contains(id) && Syntax::MARKS.contains(&text.as_str());
+        let marks: BTreeMap<u32, String> =
+            special.iter().filter(is_mark).map(|(text, id)| (*id, text.clone())).collect();
+        let is_hidden = |id: u32| hidden.contains(&id) && !marks.contains_key(&id);
+        let pieces = Pieces::new(texts.iter().map(String::as_str), |id| is_hidden(id as u32));
         let bos_text = bos.as_ref().map_or_else(String::new, |(text, _)| text.clone());
+        let syntax = Syntax::of(&template);
         let template = ChatTemplate::new(template, bos_text, eos.unwrap_or_default(), clock)
             .map_err(|error| format!("the chat template cannot be used: {error}"))?;
         let bos = bos.map(|(_, id)| id).filter(|_| adds_bos);
-        Ok(Self { tokenizer, template, special, pieces, ends, bos })
+        Ok(Self { tokenizer, template, special, marks, syntax, pieces, ends, bos })
     }
 
     /// The tokens of a conversation up to the end of the answer's `prefix`.
-    pub fn prompt(&self, messages: &[ChatMessage], prefix: &str) -> Result<Vec<u32>, Failure> {
-        let text = self.template.render(messages, |content| self.protect(content))?;
+    pub fn prompt(&self, request: &Request) -> Result<Prompt, Failure> {
+        let tools = &request.tools;
+        if !tools.usable().is_empty() && self.syntax.calls.is_none() {
+            let message =
+                "tools: this model's chat template has no tool calls that are understood here; leave them out";
+            return Err(Failure { code: ErrorCode::UnsupportedParameter, ..Failure::invalid("tools", message) });
+        }
+        // Who has to call has nothing to think about.
+        let thinking = if tools.demands() { Some(false) } else { request.thinking };
+        let chat = Chat { messages: &request.messages, tools: tools.usable(), thinking };
+        let text = self.template.render(&chat, |content| self.protect(content))?;
         let mut tokens = self.encode(&text)?;
-        tokens.extend(self.encode_plain(prefix)?);
+        let answer = self.encode_where(&request.prefix, |special| Syntax::MARKS.contains(&special))?;
+        let prefix = answer.len();
+        tokens.extend(answer);
         match self.bos {
             Some(bos) if tokens.first() != Some(&bos) => tokens.insert(0, bos),
             _ => {}
         }
-        Ok(tokens)
+        let mut parser = Parser::new(self.syntax, tools, self.syntax.opens(&text));
+        parser.resume(&request.prefix);
+        Ok(Prompt { tokens, prefix, parser })
     }
 
-    /// How many tokens a text has.
+    /// How many tokens a text has as mere characters.
+    #[cfg(test)]
     pub fn count(&self, text: &str) -> Result<usize, Failure> {
         self.encode_plain(text).map(|tokens| tokens.len())
+    }
+
+    /// The text of a token that is shown only where it means something.
+    pub fn mark(&self, token: u32) -> Option<&str> {
+        self.marks.get(&token).map(String::as_str)
     }
 
     /// From now on no token ends an answer.
@@ -109,13 +163,17 @@ impl Tokens {
 
     /// The tokens of a rendered template: special tokens by their id, protected text as characters.
     pub(super) fn encode(&self, text: &str) -> Result<Vec<u32>, Failure> {
+        self.encode_where(text, |_| true)
+    }
+
+    /// The same with those special tokens that `counts`, and the others as characters.
+    fn encode_where(&self, text: &str, counts: impl Fn(&str) -> bool) -> Result<Vec<u32>, Failure> {
+        let special: Vec<_> = self.special.iter().filter(|(special, _)| counts(special)).collect();
         let mut tokens = Vec::new();
         let mut start = 0;
         let mut at = 0;
         while at < text.len() {
-            if let Some((special, id)) =
-                self.special.iter().find(|(special, _)| text[at..].starts_with(special.as_str()))
-            {
+            if let Some((special, id)) = special.iter().find(|(special, _)| text[at..].starts_with(special.as_str())) {
                 tokens.extend(self.encode_plain(&text[start..at])?);
                 tokens.push(*id);
                 at += special.len();

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use protocol::{
     Cancel, ChatMessage, Envelope, Event, InferenceJob, JobId, Priority, Reply, Role, Sampling, TenantId, Timestamp,
-    WorkerId, topology,
+    Tools, WorkerId, topology,
 };
 use runtime::{
     Broker, Clock, Context, Health, Message,
@@ -76,6 +76,8 @@ impl Desk {
                 sampling: greedy(if text.len() > 1000 { 10_000 } else { 64 }),
                 priority: Priority::Interactive,
                 weight: 1,
+                tools: Tools::default(),
+                thinking: None,
             },
         }
     }

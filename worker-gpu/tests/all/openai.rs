@@ -4,7 +4,9 @@ use crate::{
     desk::{Answer, Desk},
     fake_server::{FakeServer, Script, start},
 };
-use protocol::{ErrorCode, Event, FinishReason, JobId, Usage};
+use protocol::{
+    Aside, ChatMessage, ErrorCode, Event, FinishReason, JobId, Role, Tool, ToolCall, ToolChoice, Tools, Usage,
+};
 use serde_json::json;
 use std::time::Duration;
 use worker_gpu::{Config, Secret};
@@ -59,6 +61,67 @@ async fn a_servers_stream_becomes_frames() {
     let asked = server.asked.lock().unwrap()[0].clone();
     assert_eq!(asked["messages"][1], json!({ "role": "assistant", "content": "您的" }));
     assert_eq!((&asked["model"], &asked["max_tokens"]), (&json!("fake-model"), &json!(64)));
+    worker.stop().await.unwrap();
+}
+
+fn delta(fields: serde_json::Value) -> String {
+    format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": fields }] }))
+}
+
+#[tokio::test]
+async fn calls_and_reasoning_of_a_server_become_frames() {
+    let arguments = |text: &str| delta(json!({ "tool_calls": [{ "index": 0, "function": { "arguments": text } }] }));
+    let mut pieces = vec![
+        delta(json!({ "role": "assistant", "content": "", "reasoning_content": "Hm" })),
+        delta(json!({ "reasoning": "." })),
+        said("Well."),
+        delta(
+            json!({ "tool_calls": [{ "index": 0, "id": "c1", "type": "function", "function": { "name": "weather", "arguments": "" } }] }),
+        ),
+        arguments("{\"city\":"),
+        arguments(" \"Bern\"}"),
+        delta(json!({ "tool_calls": [{ "index": 1, "function": { "name": "clock", "arguments": "{}" } }] })),
+    ];
+    pieces.push("data: {\"choices\": [{\"delta\": {}, \"finish_reason\": \"tool_calls\"}]}\n\n".into());
+    pieces.push("data: [DONE]\n\n".into());
+    let server = start(Script::Stream(pieces, Duration::ZERO)).await;
+    let mut desk = Desk::new().await;
+    let worker = desk.work(config(&server));
+    let mut envelope = desk.envelope("job_1", "How is the weather?");
+    let call = ToolCall { id: "c0".into(), name: "clock".into(), arguments: "{}".into() };
+    let asked = ChatMessage { tool_calls: vec![call], ..ChatMessage::new(Role::Assistant, "") };
+    let result = ChatMessage { tool_call_id: Some("c0".into()), ..ChatMessage::new(Role::Tool, "noon") };
+    envelope.body.messages.extend([asked, result]);
+    let weather = Tool { name: "weather".into(), description: String::new(), parameters: json!({ "type": "object" }) };
+    envelope.body.tools = Tools { offered: vec![weather], choice: ToolChoice::Required, single: true };
+    envelope.body.thinking = Some(true);
+    desk.publish(&envelope).await;
+    let answer = desk.answer().await;
+    answer.assert_in_order();
+    let asides: Vec<Aside> = answer
+        .events()
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Aside(aside) => Some(aside.clone()),
+            _ => None,
+        })
+        .collect();
+    let reasoning: String = asides.iter().map(|aside| aside.reasoning.as_str()).collect();
+    let mut calls = Vec::new();
+    asides.into_iter().flat_map(|aside| aside.calls).for_each(|piece| piece.join(&mut calls));
+    assert_eq!((reasoning.as_str(), answer.text().as_str()), ("Hm.", "Well."));
+    assert_eq!(
+        calls[0],
+        ToolCall { id: "c1".into(), name: "weather".into(), arguments: "{\"city\": \"Bern\"}".into() }
+    );
+    assert!(calls[1].name == "clock" && calls[1].id.starts_with("call_"), "{calls:?}");
+    assert!(matches!(answer.last(), Event::Finished { reason: FinishReason::ToolCalls, .. }));
+    let asked = server.asked.lock().unwrap()[0].clone();
+    assert_eq!(asked["messages"][1]["tool_calls"][0]["function"], json!({ "name": "clock", "arguments": "{}" }));
+    assert_eq!(asked["messages"][2], json!({ "role": "tool", "content": "noon", "tool_call_id": "c0" }));
+    assert_eq!(asked["tools"][0]["function"]["name"], "weather");
+    assert_eq!((&asked["tool_choice"], &asked["parallel_tool_calls"]), (&json!("required"), &json!(false)));
+    assert_eq!(asked["chat_template_kwargs"], json!({ "enable_thinking": true }));
     worker.stop().await.unwrap();
 }
 

@@ -6,18 +6,22 @@ use crate::{
     turn::{Effect, Input, Knowledge, MAX_RESTARTS, Spec, Turn},
 };
 use protocol::{
-    DocumentId, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Lang, Passage, Priority, Reply,
-    Retrieved, Sampling, Timestamp, TurnEvent, Usage, WorkerId,
+    Aside, DocumentId, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Lang, Passage, Priority, Reply,
+    Retrieved, Sampling, Timestamp, ToolCall, ToolCallDelta, Tools, TurnEvent, Usage, WorkerId,
 };
 
 const NOW: Timestamp = Timestamp(100);
 
 fn turn() -> Turn {
+    Turn::new(spec())
+}
+
+fn spec() -> Spec {
     let question = "How do I reset my password?".to_string();
     let persona = Persona::default();
     let grounded =
         Grounded { persona, lang: Lang::en(), history: Vec::new(), question: question.clone(), budget: 3000 };
-    Turn::new(Spec {
+    Spec {
         job: JobId::parse("job_1").unwrap(),
         lang: Lang::en(),
         knowledge: Some(Knowledge { query: question, top_k: 5 }),
@@ -29,7 +33,10 @@ fn turn() -> Turn {
         priority: Priority::Interactive,
         weight: 1,
         worker: None,
-    })
+        tools: Tools::default(),
+        thinking: None,
+        shows_asides: false,
+    }
 }
 
 fn reply(job: &str, attempt: u32, seq: u64, events: Vec<Event>) -> Input {
@@ -106,7 +113,7 @@ fn a_whole_turn_is_retrieved_then_tokens_then_finished_after_its_commit() {
         matches!(&effects[..], [Effect::Commit(answer)] if answer.text == "Press reset [1]." && answer.last_seq == 3)
     );
     let effects = turn.on(Input::Committed, NOW);
-    let [TurnEvent::Finished { text, finish_reason, usage, citations }] = emitted(&effects)[..] else {
+    let [TurnEvent::Finished { text, finish_reason, usage, citations, .. }] = emitted(&effects)[..] else {
         panic!("{effects:?}")
     };
     assert_eq!((text.as_str(), *finish_reason), ("Press reset [1].", FinishReason::Stop));
@@ -294,4 +301,63 @@ fn a_worker_that_does_not_stop_is_cut_off() {
     let mut turn = generating();
     let effects = turn.on(reply("job_1.g0", 0, 0, vec![token(&"x".repeat(6_000))]), NOW);
     assert!(matches!(effects.last(), Some(Effect::Commit(answer)) if answer.reason == FinishReason::Length));
+}
+
+fn aside(raw: &str, reasoning: &str, calls: Vec<ToolCallDelta>) -> Event {
+    Event::Aside(Aside { raw: raw.into(), reasoning: reasoning.into(), calls, tokens: 2 })
+}
+
+fn piece(id: Option<&str>, arguments: &str) -> Vec<ToolCallDelta> {
+    let (id, name) = (id.map(str::to_string), id.map(|_| "weather".to_string()));
+    vec![ToolCallDelta { index: 0, id, name, arguments: arguments.into() }]
+}
+
+#[test]
+fn a_call_goes_on_where_it_broke_off() {
+    let mut turn = Turn::new(Spec { knowledge: None, shows_asides: true, ..spec() });
+    turn.on(Input::Accepted, NOW);
+    let said = vec![
+        started(),
+        aside("<think>Hm</think>", "Hm", vec![]),
+        token("Well"),
+        aside("<c>{", "", piece(Some("c1"), "{")),
+    ];
+    let effects = turn.on(reply("job_1.g0", 0, 0, said), NOW);
+    assert_eq!(emitted(&effects).len(), 3);
+    let effects = turn.on(Input::Lost, NOW);
+    assert_eq!(inferred(&effects)[0].1.prefix, "<think>Hm</think>Well<c>{");
+    let end =
+        Event::Finished { reason: FinishReason::ToolCalls, usage: Usage { prompt_tokens: 60, completion_tokens: 3 } };
+    turn.on(reply("job_1.g1", 0, 0, vec![started(), aside("}</c>", "", piece(None, "}")), end]), NOW);
+    let effects = turn.on(Input::Committed, NOW);
+    let [TurnEvent::Finished { text, finish_reason, reasoning, tool_calls, .. }] = emitted(&effects)[..] else {
+        panic!("{effects:?}")
+    };
+    assert_eq!((text.as_str(), reasoning.as_str(), *finish_reason), ("Well", "Hm", FinishReason::ToolCalls));
+    assert_eq!(tool_calls, &[ToolCall { id: "c1".into(), name: "weather".into(), arguments: "{}".into() }]);
+}
+
+#[test]
+fn a_call_whose_text_is_unknown_cannot_go_on() {
+    let mut turn = Turn::new(Spec { knowledge: None, shows_asides: true, ..spec() });
+    turn.on(Input::Accepted, NOW);
+    turn.on(reply("job_1.g0", 0, 0, vec![started(), aside("", "", piece(Some("c1"), "{"))]), NOW);
+    let effects = turn.on(Input::Lost, NOW);
+    assert!(matches!(emitted(&effects)[..], [TurnEvent::Failed(failure)] if failure.code == ErrorCode::Unavailable));
+}
+
+#[test]
+fn a_session_never_shows_what_the_model_thinks() {
+    let mut turn = Turn::new(Spec { knowledge: None, ..spec() });
+    turn.on(Input::Accepted, NOW);
+    let effects =
+        turn.on(reply("job_1.g0", 0, 0, vec![aside("<think>Hm", "Hm", vec![]), aside("</think>", "", vec![])]), NOW);
+    assert_eq!(emitted(&effects), [] as [&TurnEvent; 0]);
+    let effects = turn.on(Input::Lost, NOW);
+    assert_eq!(inferred(&effects)[0].1.prefix, "<think>Hm</think>");
+    turn.on(reply("job_1.g1", 0, 0, vec![token("Yes."), finished(1)]), NOW);
+    let effects = turn.on(Input::Committed, NOW);
+    assert!(
+        matches!(emitted(&effects)[..], [TurnEvent::Finished { text, reasoning, .. }] if text == "Yes." && reasoning.is_empty())
+    );
 }

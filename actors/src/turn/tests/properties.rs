@@ -7,8 +7,8 @@ use crate::{
 };
 use proptest::prelude::*;
 use protocol::{
-    ErrorCode, Event, Failure, FinishReason, JobId, Lang, Priority, Reply, Retrieved, Sampling, Timestamp, TurnEvent,
-    Usage, WorkerId,
+    Aside, ErrorCode, Event, Failure, FinishReason, JobId, Lang, Priority, Reply, Retrieved, Sampling, Timestamp,
+    Tools, TurnEvent, Usage, WorkerId,
 };
 
 fn spec(knowledge: bool) -> Spec {
@@ -28,6 +28,9 @@ fn spec(knowledge: bool) -> Spec {
         priority: Priority::Interactive,
         weight: 1,
         worker: None,
+        tools: Tools::default(),
+        thinking: None,
+        shows_asides: true,
     }
 }
 
@@ -37,10 +40,13 @@ fn failure() -> Failure {
 
 fn event() -> impl Strategy<Value = Event> {
     let token = ("[a-z\u{4e00}-\u{4e10}]{0,3}", 0u32..3).prop_map(|(text, tokens)| Event::token(text, tokens));
+    let aside = |raw: String| Aside { reasoning: raw.clone(), raw, calls: Vec::new(), tokens: 1 };
+    let aside = "[A-Z]{0,3}".prop_map(move |raw| Event::Aside(aside(raw)));
     let usage = Usage { prompt_tokens: 7, completion_tokens: 3 };
     let worker = WorkerId::parse("w").unwrap();
     prop_oneof![
         8 => token,
+        2 => aside,
         1 => Just(Event::Started { worker, model: "m".into(), prompt_tokens: 7 }),
         1 => Just(Event::Finished { reason: FinishReason::Stop, usage }),
         1 => Just(Event::Failed(failure())),
@@ -90,6 +96,9 @@ fn input() -> impl Strategy<Value = Input> {
 struct Seen {
     events: Vec<TurnEvent>,
     text: String,
+    reasoning: String,
+    /// Both, as they came.
+    generated: String,
     commits: usize,
     jobs: Vec<JobId>,
 }
@@ -104,7 +113,7 @@ impl Seen {
                     assert_eq!(answer.last_seq as usize, self.events.len());
                 }
                 Effect::Infer { job, body, .. } => {
-                    assert_eq!(body.prefix, self.text, "a job continues what was seen");
+                    assert_eq!(body.prefix, self.generated, "a job continues what was seen");
                     assert!((1..=20).contains(&body.sampling.max_tokens));
                     assert!(!self.jobs.contains(&job), "every job has its own id");
                     self.jobs.push(job);
@@ -118,10 +127,17 @@ impl Seen {
         assert!(!self.events.last().is_some_and(TurnEvent::is_last), "nothing follows the last event");
         match &event {
             TurnEvent::Retrieved { .. } => assert!(self.events.is_empty(), "retrieved comes first"),
-            TurnEvent::Token { text, .. } => self.text.push_str(text),
-            TurnEvent::Finished { text, .. } => {
-                assert_eq!(text, &self.text);
-                assert!(self.commits == 1 || text.is_empty(), "stored before it is told");
+            TurnEvent::Token { text, .. } => {
+                self.text.push_str(text);
+                self.generated.push_str(text);
+            }
+            TurnEvent::Aside { reasoning, .. } => {
+                self.reasoning.push_str(reasoning);
+                self.generated.push_str(reasoning);
+            }
+            TurnEvent::Finished { text, reasoning, .. } => {
+                assert_eq!((text, reasoning), (&self.text, &self.reasoning));
+                assert!(self.commits == 1 || self.generated.is_empty(), "stored before it is told");
             }
             TurnEvent::Failed(_) => {}
         }

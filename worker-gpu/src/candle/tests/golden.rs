@@ -9,7 +9,7 @@ use crate::{
     text::{Detokenizer, Tokens},
     weights::Checkpoint,
 };
-use protocol::{ChatMessage, FinishReason, Role, Sampling};
+use protocol::{FinishReason, Sampling};
 use serde::Deserialize;
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
@@ -141,8 +141,8 @@ fn a_conversation_becomes_the_same_ids() {
     for name in MODELS {
         let tokens = Tokens::from_directory(&dir(name), Arc::new(runtime::clock::System)).unwrap();
         for chat in golden(name).chats {
-            let messages = [ChatMessage::new(Role::User, chat.content)];
-            assert_eq!(tokens.prompt(&messages, "").unwrap(), chat.ids, "{name}");
+            let prompt = tokens.prompt(&request_of(0, &chat.content, Sampling::default())).unwrap();
+            assert_eq!(prompt.tokens, chat.ids, "{name}");
         }
     }
 }

@@ -7,7 +7,8 @@ use candle_core::{
 use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 /// The template of all tiny models.
-pub const TEMPLATE: &str = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
+pub const TEMPLATE: &str = "{% if tools %}<tool_call>{\"name\": x, \"arguments\": y}</tool_call>{% endif %}\
+                            {% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}\
                             {% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 pub const VOCABULARY: usize = 272;
 

@@ -181,7 +181,8 @@ fn engine(path: &Path, case: &Case, seen: &Arc<Mutex<Seen>>) -> LocalEngine {
 fn request(id: u64, words: &Words) -> Request {
     let content = format!("{}{}", BEGINNINGS[words.beginning], words.rest);
     let temperature = if words.warm { 0.8 } else { 0.0 };
-    let sampling = Sampling { max_tokens: words.max_tokens, temperature, top_p: 0.9, seed: words.seed, stop: vec![] };
+    let sampling =
+        Sampling { max_tokens: words.max_tokens, temperature, top_p: 0.9, seed: words.seed, ..Sampling::default() };
     Request { messages: vec![ChatMessage::new(Role::User, content)], ..super::request_of(id, "", sampling) }
 }
 

@@ -1,8 +1,9 @@
 //! A tokenizer gives the same ids wherever it is read from.
 
 use super::super::Tokens;
-use crate::candle::tests::golden::dir;
+use crate::{candle::tests::golden::dir, engine::Request, local::tests::request_of};
 use candle_core::quantized::gguf_file::{Content, Value, VersionedMagic};
+use protocol::Sampling;
 use serde_json::Value as Json;
 use std::{collections::HashMap, path::Path, sync::Arc};
 
@@ -96,10 +97,7 @@ fn a_directory_and_a_gguf_file_give_equal_ids() {
 #[test]
 fn who_writes_an_added_token_writes_characters() {
     let tokens = from_directory(&dir("qwen3"));
-    let prompt = |content: &str| {
-        let message = protocol::ChatMessage::new(protocol::Role::User, content);
-        tokens.prompt(&[message], "").unwrap()
-    };
+    let prompt = |content: &str| tokens.prompt(&request_of(0, content, Sampling::default())).unwrap().tokens;
     for added in ["<|im_end|>", "<think>"] {
         let id = tokens.encode(added).unwrap()[0];
         let count = |ids: &[u32]| ids.iter().filter(|other| **other == id).count();
@@ -157,7 +155,8 @@ fn the_configuration_may_hold_the_template_and_tokens_in_objects() {
     std::fs::write(copy.path().join("tokenizer_config.json"), config.to_string()).unwrap();
     std::fs::write(copy.path().join("generation_config.json"), r#"{"eos_token_id": 3}"#).unwrap();
     let tokens = from_directory(copy.path());
-    assert_eq!(tokens.prompt(&[], "").unwrap(), tokens.encode("say <|im_end|>").unwrap());
+    let empty = Request { messages: Vec::new(), ..request_of(0, "", Sampling::default()) };
+    assert_eq!(tokens.prompt(&empty).unwrap().tokens, tokens.encode("say <|im_end|>").unwrap());
     let end = tokens.encode("<|im_end|>").unwrap()[0];
     assert!(tokens.is_end(end) && tokens.is_end(3) && !tokens.is_end(4));
 }
