@@ -74,7 +74,7 @@ fn an_engine_answers_from_files_and_without_any() {
 /// What an engine answers when it is asked the same several times at once.
 fn answers(engine: &mut dyn Engine, times: usize) -> Vec<String> {
     for id in 0..times {
-        let sampling = Sampling { max_tokens: 12, temperature: 0.0, top_p: 1.0, seed: 0, stop: vec![] };
+        let sampling = Sampling { max_tokens: 12, temperature: 0.0, ..Sampling::default() };
         engine.add(request_of(id as u64, "Where is my parcel?", sampling)).unwrap();
     }
     let mut texts = vec![String::new(); times];
