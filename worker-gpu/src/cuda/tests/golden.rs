@@ -83,7 +83,7 @@ fn answers(engine: &mut dyn Engine, times: usize) -> Vec<String> {
             match output {
                 Output::Token { id, text, .. } => texts[id.0 as usize] += &text,
                 Output::Failed(_, failure) => panic!("{failure:?}"),
-                Output::Started(_) | Output::Finished { .. } => {}
+                Output::Started(_) | Output::Aside { .. } | Output::Finished { .. } => {}
             }
         }
     }
