@@ -19,7 +19,7 @@ pub(crate) enum Ask {
     /// A message in a session.
     Message(Submit),
     /// A stateless call.
-    Completion(Completion),
+    Completion(Box<Completion>),
 }
 
 impl Ask {
@@ -61,7 +61,7 @@ impl Ask {
             lang,
             knowledge: question.map(|query| Knowledge { query: query.to_string(), top_k: env.config.passages }),
             prompt,
-            sampling: sampling(env, completion),
+            sampling: sampling(env, completion.map(Box::as_ref)),
             tools: completion.map(|c| c.tools.clone()).unwrap_or_default(),
             // Nobody sees the assistant think, so nobody should have to wait for it.
             thinking: completion.and_then(|c| c.thinking).or(question.is_some().then_some(false)),

@@ -86,7 +86,7 @@ impl Registry {
     pub async fn complete(&self, tenant: &TenantId, request: Completion) -> Result<TurnStream, Failure> {
         let env = &self.0.env;
         self.accepts()?;
-        let ask = Ask::Completion(request);
+        let ask = Ask::Completion(Box::new(request));
         ask.check(&env.config)?;
         let view = SessionView::new(SessionId::from_uuid(env.context.random.uuid()), env.now());
         let key = SessionKey::new(tenant, &view.id);

@@ -11,7 +11,7 @@ const CAPACITY: usize = 64;
 pub(super) enum Outgoing {
     Retrieve(Job<RetrievalJob>),
     /// To this worker, if it takes jobs.
-    Infer(Job<InferenceJob>, Option<WorkerId>),
+    Infer(Box<Job<InferenceJob>>, Option<WorkerId>),
     Cancel(JobId),
 }
 
@@ -29,7 +29,7 @@ impl Outgoing {
         let id = self.job().clone();
         let sent = match self {
             Outgoing::Retrieve(job) => env.publisher.job(topology::RETRIEVAL, job).await.map(|()| false),
-            Outgoing::Infer(job, worker) => infer(env, job, worker).await,
+            Outgoing::Infer(job, worker) => infer(env, *job, worker).await,
             Outgoing::Cancel(job) => {
                 env.publisher.cancel(&job).await;
                 Ok(false)

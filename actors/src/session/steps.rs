@@ -39,7 +39,7 @@ impl Session {
                 running.observed.generation();
                 let traceparent = running.observed.traceparent();
                 (running.asked, running.sent_to) = (now, worker.clone());
-                self.push(Outgoing::Infer(Job { tenant, id, deadline, traceparent, body }, worker))
+                self.push(Outgoing::Infer(Box::new(Job { tenant, id, deadline, traceparent, body: *body }), worker))
             }
             Effect::Cancel(job) => self.push(Outgoing::Cancel(job)),
             Effect::Started { worker, model } => {

@@ -103,7 +103,7 @@ pub enum Effect {
         /// Nobody awaits it after this instant.
         deadline: Timestamp,
         /// The work.
-        body: InferenceJob,
+        body: Box<InferenceJob>,
         /// Who should do it, if it can soon.
         worker: Option<WorkerId>,
     },

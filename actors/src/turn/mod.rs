@@ -187,7 +187,7 @@ impl Turn {
         // Whatever broke the answer off may have happened to that worker.
         let worker = self.spec.worker.clone().filter(|_| !again);
         self.phase = Phase::Generating(Generation::new(job.clone(), self.tokens, worker.is_some()));
-        todo.push(Effect::Infer { job, deadline: self.spec.deadline, body, worker });
+        todo.push(Effect::Infer { job, deadline: self.spec.deadline, body: Box::new(body), worker });
     }
 
     fn frames(&mut self, events: Vec<Event>, now: Timestamp, todo: &mut Vec<Effect>) {

@@ -11,8 +11,8 @@ const WORDS: [&str; 12] = [
 ];
 /// Conversations are told apart by this many digits, so that all have the same length.
 const NUMBERS: u64 = 100_000_000;
-/// Corrections of the number of words; one does where each word is one token.
-const TRIES: u32 = 4;
+/// Corrections of the number of words; few do where each word is one token.
+const TRIES: u32 = 5;
 
 /// Makes prompts; no two are the same, not even in another process.
 pub struct Prompts {
@@ -34,20 +34,21 @@ impl Prompts {
 
     /// Words with which a conversation has `tokens` tokens for this engine.
     pub fn words(&mut self, side: &mut Side, tokens: u32) -> anyhow::Result<u32> {
-        let mut words = tokens;
+        // Few at first, since a word may be several tokens and must not exceed the context.
+        let mut words = i64::from(tokens / 8).max(1);
+        let mut last = (0, 0);
         for _ in 0..TRIES {
-            let found = side.prompt_tokens(&self.conversation(words))?;
-            if found == tokens || found == 0 {
+            let found = i64::from(side.prompt_tokens(&self.conversation(u32::try_from(words)?))?);
+            let per_word = ((found - last.1) / (words - last.0)).max(1);
+            let missing = (i64::from(tokens) - found) / per_word;
+            if missing == 0 || found == 0 {
                 break;
             }
-            // Where a word is several tokens, the ratio is nearer than the difference.
-            words = match found / 2 > tokens {
-                true => (u64::from(words) * u64::from(tokens) / u64::from(found)) as u32,
-                false => (words + tokens).saturating_sub(found),
-            };
+            last = (words, found);
+            words += missing;
             ensure!(words > 0, "a prompt of {tokens} tokens is too short; the shortest has about {found}");
         }
-        Ok(words)
+        Ok(u32::try_from(words)?)
     }
 }
 

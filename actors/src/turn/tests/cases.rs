@@ -69,7 +69,7 @@ fn inferred(effects: &[Effect]) -> Vec<(&str, &InferenceJob)> {
     let mut jobs = Vec::new();
     for effect in effects {
         if let Effect::Infer { job, body, .. } = effect {
-            jobs.push((job.as_str(), body));
+            jobs.push((job.as_str(), body.as_ref()));
         }
     }
     jobs

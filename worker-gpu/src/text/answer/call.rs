@@ -37,7 +37,7 @@ impl Parser {
 
     /// What is no call after all is part of the answer.
     pub(super) fn whole(&mut self, ended: bool) -> Step {
-        let Some((end, length)) = self.end(ended) else { return None };
+        let (end, length) = self.end(ended)?;
         let body = self.body().min(end);
         match self.complete(&self.held[body..end]) {
             Some((name, arguments)) => {
