@@ -130,7 +130,7 @@ fn a_wrong_value_is_refused_by_name() {
         (json!({"presence_penalty": 2.5}), "presence_penalty"),
         (json!({"frequency_penalty": -2.5}), "frequency_penalty"),
         (json!({"logit_bias": {"7": 101}}), "logit_bias.7"),
-        (json!({"logit_bias": {"x": 1}}), "logit_bias.x"),
+        (json!({"logit_bias": {"x": 1}}), "logit_bias"),
         (json!({"logprobs": 5}), "logprobs"),
         (json!({"top_logprobs": 3}), "top_logprobs"),
         (json!({"logprobs": true, "top_logprobs": 21}), "top_logprobs"),
