@@ -41,9 +41,6 @@ pub struct Config {
     pub openai_key: Secret,
     /// Milliseconds without any byte after which the `openai:` engine gives a request up.
     pub openai_silence_ms: u64,
-    /// Answers go on to their full length whatever the model wants, for measuring; no key sets it.
-    #[serde(skip)]
-    pub ignore_end: bool,
 }
 
 impl Default for Config {
@@ -63,7 +60,6 @@ impl Default for Config {
             drain_ms: 20_000,
             openai_key: Secret::default(),
             openai_silence_ms: 60_000,
-            ignore_end: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     figures::{Figures, Unit, Who},
-    peer::Peer,
+    peer,
     process::Process,
     prompts::Prompts,
     side::Side,
@@ -51,17 +51,13 @@ impl<'a> Desk<'a> {
     fn open(config: &Config, bench: &'a EngineBench) -> anyhow::Result<Self> {
         let sequences = bench.sequences.iter().copied().max().unwrap_or(1).into();
         let tokens = bench.prompt.max(bench.session) + 2 * bench.generate + SPARE;
-        let mut inference = super::inference(config, bench.model.as_deref(), sequences, tokens as usize)?;
-        inference.ignore_end = true;
+        let inference = super::inference(config, bench.model.as_deref(), sequences, tokens as usize)?;
         let ours = worker_gpu::open(&inference, &config.models_dir)?;
         let mut sides = vec![(Who::Ours, Side::new(ours, Some(Process::own()))?)];
         if let Some(base) = &bench.against {
-            let peer = Peer::connect(base, bench.against_model.as_deref(), &inference.openai_key.0)?;
+            let peer = peer::config(base, bench.against_model.as_deref(), &inference)?;
             let process = bench.against_pid.map(Process::of).transpose()?;
-            sides.push((
-                Who::Peer,
-                Side::new(worker_gpu::open(&peer.config(&inference), &config.models_dir)?, process)?,
-            ));
+            sides.push((Who::Peer, Side::new(worker_gpu::open(&peer, &config.models_dir)?, process)?));
         }
         let mut prompts = Prompts::new(System.seed());
         let words =
@@ -95,7 +91,7 @@ impl<'a> Desk<'a> {
     fn prefill(&mut self) -> anyhow::Result<()> {
         let conversation = [self.prompts.conversation(self.words[0])];
         for (who, side) in &mut self.sides {
-            let trace = side.run(&conversation, 1)?;
+            let trace = side.run(&conversation, &side.whole(1))?;
             self.counted.extend(trace.sequences.first().map(|sequence| sequence.usage.prompt_tokens));
             self.figures.add("prefill", Unit::TokensPerSecond, *who, trace.prefill());
         }
@@ -106,7 +102,7 @@ impl<'a> Desk<'a> {
         let words = self.words[0];
         let conversations: Vec<_> = (0..sequences).map(|_| self.prompts.conversation(words)).collect();
         for (who, side) in &mut self.sides {
-            let trace = side.run(&conversations, self.bench.generate)?;
+            let trace = side.run(&conversations, &side.whole(self.bench.generate))?;
             let is_short = |sequence: &&Sequence| sequence.usage.completion_tokens < self.bench.generate;
             self.short += trace.sequences.iter().filter(is_short).count();
             let mut add = |name: &str, unit, sample| {
@@ -124,9 +120,9 @@ impl<'a> Desk<'a> {
     fn session(&mut self) -> anyhow::Result<()> {
         let [first, other] = [self.prompts.conversation(self.words[1]), self.prompts.conversation(self.words[1])];
         for (who, side) in &mut self.sides {
-            let answer = side.run(std::slice::from_ref(&first), self.bench.generate)?;
+            let answer = side.run(std::slice::from_ref(&first), &side.whole(self.bench.generate))?;
             let answer = answer.sequences.first().map(Sequence::text).unwrap_or_default();
-            let mut turn = |begin| anyhow::Ok(side.run(&[second(begin, &answer)], 1)?.first_token());
+            let mut turn = |begin| anyhow::Ok(side.run(&[second(begin, &answer)], &side.whole(1))?.first_token());
             let (warm, cold) = (turn(&first)?, turn(&other)?);
             let sooner = warm.zip(cold).map(|(warm, cold)| Sample::from(cold.value / warm.value));
             self.figures.add("second turn: TTFT", Unit::Seconds, *who, warm);

@@ -5,7 +5,7 @@ use super::{
     trace::{Moment, Piece, Sequence, Trace},
 };
 use anyhow::{Context, bail};
-use protocol::{ChatMessage, Priority, Sampling, TenantId, Tools};
+use protocol::{ChatMessage, Priority, Role, Sampling, TenantId, Tools};
 use std::time::Instant;
 use worker_gpu::{Engine, Output, Request, SequenceId};
 
@@ -14,13 +14,18 @@ pub struct Side {
     engine: Box<dyn Engine>,
     process: Option<Process>,
     tenant: TenantId,
+    ignores_end: bool,
     next: u64,
 }
 
 impl Side {
     /// `process` is the one that computes.
     pub fn new(engine: Box<dyn Engine>, process: Option<Process>) -> anyhow::Result<Self> {
-        Ok(Self { engine, process, tenant: TenantId::parse("bench")?, next: 0 })
+        let mut side = Self { engine, process, tenant: TenantId::parse("bench")?, ignores_end: true, next: 0 };
+        // Some servers refuse a request for it.
+        let tried = side.run(&[vec![ChatMessage::new(Role::User, "Hello")]], &side.whole(1));
+        side.ignores_end = tried.is_ok();
+        Ok(side)
     }
 
     /// The model's name.
@@ -35,19 +40,24 @@ impl Side {
 
     /// How many tokens a conversation has with the model's template; 0 when the engine cannot tell.
     pub fn prompt_tokens(&mut self, messages: &[ChatMessage]) -> anyhow::Result<u32> {
-        let id = self.add(messages, 1)?;
-        self.engine.cancel(id.0);
-        Ok(id.1)
+        let (id, tokens) = self.add(messages, Sampling::default())?;
+        self.engine.cancel(id);
+        Ok(tokens)
     }
 
-    /// Answers all conversations at once, greedily, with at most `generate` tokens each.
-    pub fn run(&mut self, conversations: &[Vec<ChatMessage>], generate: u32) -> anyhow::Result<Trace> {
+    /// Greedy answers of exactly so many tokens; of at most so many where the engine ends them regardless.
+    pub fn whole(&self, tokens: u32) -> Sampling {
+        Sampling { max_tokens: tokens, ignore_eos: self.ignores_end, ..Sampling::default() }
+    }
+
+    /// Answers all conversations at once.
+    pub fn run(&mut self, conversations: &[Vec<ChatMessage>], sampling: &Sampling) -> anyhow::Result<Trace> {
         let begin = Instant::now();
         let first = self.next;
         let mut trace =
             Trace { moments: vec![self.moment(begin)], sequences: vec![Sequence::default(); conversations.len()] };
         for messages in conversations {
-            self.add(messages, generate)?;
+            self.add(messages, sampling.clone())?;
         }
         while !self.engine.is_idle() {
             let outputs = self.engine.step()?;
@@ -63,10 +73,9 @@ impl Side {
         Ok(trace)
     }
 
-    fn add(&mut self, messages: &[ChatMessage], generate: u32) -> anyhow::Result<(SequenceId, u32)> {
+    fn add(&mut self, messages: &[ChatMessage], sampling: Sampling) -> anyhow::Result<(SequenceId, u32)> {
         let id = SequenceId(self.next);
         self.next += 1;
-        let sampling = Sampling { max_tokens: generate, ..Sampling::default() };
         let request = Request {
             id,
             messages: messages.to_vec(),
@@ -90,9 +99,12 @@ impl Side {
 fn note(output: Output, moment: usize, sequence: &mut Sequence) -> anyhow::Result<()> {
     match output {
         Output::Started(_) => {}
-        Output::Token { text, tokens, .. } => sequence.pieces.push(Piece { moment, tokens, text }),
+        Output::Token { text, tokens, logprobs, .. } => {
+            sequence.pieces.push(Piece { moment, tokens, text, logprobs });
+        }
         Output::Aside { aside, .. } => {
-            sequence.pieces.push(Piece { moment, tokens: aside.tokens, text: aside.raw });
+            let (tokens, text) = (aside.tokens, aside.raw);
+            sequence.pieces.push(Piece { moment, tokens, text, logprobs: Vec::new() });
         }
         Output::Finished { usage, .. } => sequence.usage = usage,
         Output::Failed(_, failure) => bail!(failure),

@@ -1,6 +1,6 @@
 //! What happened in one run of an engine, and the figures in it. Pure.
 
-use protocol::Usage;
+use protocol::{TokenLogprob, Usage};
 use serde::Serialize;
 
 /// A point in time: seconds on the clock, and of processor time if that is known.
@@ -17,6 +17,7 @@ pub struct Piece {
     pub moment: usize,
     pub tokens: u32,
     pub text: String,
+    pub logprobs: Vec<TokenLogprob>,
 }
 
 /// One answer.
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     fn piece(moment: usize) -> Piece {
-        Piece { moment, tokens: 1, text: "a".into() }
+        Piece { moment, tokens: 1, text: "a".into(), logprobs: Vec::new() }
     }
 
     /// Two answers of four tokens; the second begins and ends a step later. Steps take 0.1 s, and half of it computing.

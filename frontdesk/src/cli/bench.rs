@@ -68,5 +68,5 @@ pub struct ParityBench {
     pub generate: u32,
     /// The largest difference of log probability between the two tokens that still is a near tie
     #[arg(long, value_name = "NATS", default_value_t = 0.5)]
-    pub tie: f64,
+    pub tie: f32,
 }

@@ -118,10 +118,7 @@ pub(crate) fn open_with(
         (None, Some(metadata)) => Tokens::from_gguf(metadata, clock),
         (None, None) => Tokens::from_directory(path, clock),
     };
-    let mut tokens = tokens.map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;
-    if config.ignore_end {
-        tokens.ignore_ends();
-    }
+    let tokens = tokens.map_err(|problem| LoadError::Tokens { path: path.into(), problem })?;
     let runner = runner(&checkpoint)?;
     let blocks = runner.blocks();
     let engine = LocalEngine::new(config, model_name(path), runner, tokens, checkpoint.shape.context);

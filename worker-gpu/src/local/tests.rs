@@ -162,9 +162,9 @@ fn what_is_wrong_with_a_file_is_said() {
 #[test]
 fn an_end_can_be_ignored() {
     let written = Tiny::exact("qwen2").write();
-    let ends = |ignore_end: bool| {
-        let mut engine = open(&written, &Config { ignore_end, ..config(8, 64) });
-        let sampling = |seed| Sampling { max_tokens: 100, temperature: 2.0, seed, ..Sampling::default() };
+    let ends = |ignore_eos: bool| {
+        let mut engine = open(&written, &config(8, 64));
+        let sampling = |seed| Sampling { max_tokens: 100, temperature: 2.0, seed, ignore_eos, ..Sampling::default() };
         let requests: Vec<Request> = (0..32).map(|id| request_of(id, "hello", sampling(id))).collect();
         let said = run(&mut engine, &requests, &[0; 32], &[None; 32]);
         said.values().filter(|said| said.end.is_some_and(|(reason, _)| reason == FinishReason::Stop)).count()

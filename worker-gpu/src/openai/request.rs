@@ -26,8 +26,6 @@ pub(super) struct Server {
     key: String,
     /// An answer has no more tokens, and so no more pieces, than this.
     context_tokens: usize,
-    /// Sent as vLLM, SGLang and llama.cpp read it; others know no such thing.
-    ignore_end: bool,
     client: Client,
 }
 
@@ -43,7 +41,7 @@ impl Server {
             .redirect(Policy::none())
             .build()?;
         let (key, context_tokens) = (config.openai_key.0.clone(), config.context_tokens);
-        Ok(Self { model, base, key, context_tokens, ignore_end: config.ignore_end, client })
+        Ok(Self { model, base, key, context_tokens, client })
     }
 
     /// Sends a request; its answer is a stream.
@@ -99,9 +97,6 @@ impl Server {
             body.extend(sampling::fields(sampling));
             body.extend(calls::fields(request));
         }
-        if self.ignore_end {
-            body["ignore_eos"] = json!(true);
-        }
         if !request.prefix.is_empty() {
             body["continue_final_message"] = json!(true);
             body["add_generation_prompt"] = json!(false);
@@ -140,13 +135,10 @@ mod tests {
         assert_eq!((&plain["stop"], &plain["seed"]), (&json!(["END"]), &json!(i64::MAX)));
         // What a server that reads 32 bits takes for less than 1.
         assert!(plain["top_p"].as_f64().is_some_and(|top_p| top_p > 0.999_999 && (top_p as f32) < 1.0));
-        assert!(plain.get("continue_final_message").is_none() && plain.get("ignore_eos").is_none());
+        assert!(plain.get("continue_final_message").is_none());
         let continued = server.body(&request("He"));
         assert_eq!(continued["messages"][1], json!({ "role": "assistant", "content": "He" }));
         assert_eq!(continued["continue_final_message"], json!(true));
         assert_eq!(continued["add_generation_prompt"], json!(false));
-        let measuring = Config { ignore_end: true, ..Config::default() };
-        let server = Server::new(&measuring, "http://h/v1".into(), "m".into()).unwrap();
-        assert_eq!(server.body(&request(""))["ignore_eos"], json!(true));
     }
 }

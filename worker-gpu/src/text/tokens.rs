@@ -127,11 +127,6 @@ impl Tokens {
         self.marks.get(&token).map(String::as_str)
     }
 
-    /// From now on no token ends an answer.
-    pub fn ignore_ends(&mut self) {
-        self.ends.clear();
-    }
-
     /// The tokens that end an answer.
     pub fn ends(&self) -> impl Iterator<Item = u32> {
         self.ends.iter().copied()

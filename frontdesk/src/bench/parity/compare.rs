@@ -1,143 +1,118 @@
 //! Where two greedy answers part, and by how little. Pure.
 
-use super::super::trace::Sequence;
-use anyhow::Context;
-use serde::Deserialize;
-use serde_json::Value;
-
-/// A token with its log probability.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Choice {
-    /// Its text; empty for the answer's end.
-    pub token: String,
-    pub logprob: f64,
-}
-
-/// A token that the peer chose, with the most likely ones in its place.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub struct Chosen {
-    pub token: String,
-    #[serde(default)]
-    pub top_logprobs: Vec<Choice>,
-}
-
-/// A peer's answer, token by token.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PeerAnswer {
-    pub prompt_tokens: u32,
-    pub tokens: Vec<Chosen>,
-}
+use protocol::TokenLogprob;
 
 /// The first token in which two answers differ.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Difference {
-    /// Tokens before it.
+    /// The peer's tokens before it.
     pub at: usize,
     /// Ours; empty: the end.
     pub ours: String,
     /// The peer's.
     pub peer: String,
-    /// By how much the peer finds its own token likelier than ours, in nats; `None` when ours is not among its best.
-    pub margin: Option<f64>,
+    /// By how much each side finds its own token likelier than the other's, in nats: we, and the peer. `None` where the
+    /// other's is not among its best.
+    pub margins: [Option<f32>; 2],
 }
 
-impl PeerAnswer {
-    /// Reads a chat completion with log probabilities.
-    pub fn read(body: &Value) -> anyhow::Result<Self> {
-        let prompt_tokens = body["usage"]["prompt_tokens"].as_u64().context("the server counts no prompt tokens")?;
-        let content = &body["choices"][0]["logprobs"]["content"];
-        let tokens = Vec::<Chosen>::deserialize(content).context("the server tells no log probabilities")?;
-        Ok(Self { prompt_tokens: u32::try_from(prompt_tokens)?, tokens })
+impl Difference {
+    /// The greater margin of those that are known.
+    pub fn margin(&self) -> Option<f32> {
+        self.margins.iter().copied().flatten().reduce(f32::max)
     }
 }
 
-/// The first difference in tokens, also of the same text; `None`: there is none.
-pub fn compare(ours: &Sequence, peer: &PeerAnswer) -> Option<Difference> {
-    let mut pieces = ours.pieces.iter().map(|piece| piece.text.as_str()).filter(|text| !text.is_empty()).peekable();
-    for (at, chosen) in peer.tokens.iter().enumerate() {
-        let mut text = pieces.next().unwrap_or_default().to_string();
-        // Of a token that ends within a character, a server may hold all back until the character is whole, we the
-        // character only.
-        while let Some(next) = pieces.next_if(|next| is_cut(&text, next, &chosen.token)) {
-            text += next;
+/// The first difference; `None`: there is none.
+pub fn compare(ours: &[TokenLogprob], peer: &[TokenLogprob]) -> Option<Difference> {
+    let mut rest = ours;
+    for (at, chosen) in peer.iter().enumerate() {
+        let taken = taken(rest, chosen.chosen.as_bytes());
+        let bytes: Vec<u8> = rest[..taken].iter().flat_map(|token| token.chosen.as_bytes()).copied().collect();
+        if bytes != chosen.chosen.as_bytes() {
+            return Some(difference(at, rest.first(), Some(chosen)));
         }
-        if text != chosen.token {
-            return Some(difference(at, &text, chosen));
-        }
+        rest = &rest[taken..];
     }
-    // Ours goes on where the peer ended without saying so.
-    let end = Chosen { token: String::new(), top_logprobs: Vec::new() };
-    pieces.next().map(|text| difference(peer.tokens.len(), text, &end))
+    rest.first().map(|token| difference(peer.len(), Some(token), None))
 }
 
-/// Whether `whole` goes on after `begin` with `next`, and that with a character of several bytes.
-fn is_cut(begin: &str, next: &str, whole: &str) -> bool {
-    let rest = whole.strip_prefix(begin).unwrap_or_default();
-    next.starts_with(|first: char| !first.is_ascii()) && rest.starts_with(next)
+/// How many tokens of ours stand for one of the peer's: of a character that several tokens make, llama.cpp tells one
+/// token with all of its bytes. Of an end we tell none.
+fn taken(ours: &[TokenLogprob], peer: &[u8]) -> usize {
+    let is_part = |token: &&TokenLogprob| token.chosen.bytes.is_some();
+    let length = |tokens: usize| ours[..tokens].iter().map(|token| token.chosen.as_bytes().len()).sum::<usize>();
+    let parts = ours.iter().take_while(is_part).count();
+    (1..=parts).find(|tokens| length(*tokens) >= peer.len()).unwrap_or(1).min(ours.len())
 }
 
-fn difference(at: usize, ours: &str, chosen: &Chosen) -> Difference {
-    let logprob = |token: &str| chosen.top_logprobs.iter().find(|choice| choice.token == token);
-    let margin = logprob(&chosen.token).zip(logprob(ours)).map(|(peer, ours)| peer.logprob - ours.logprob);
-    Difference { at, ours: ours.into(), peer: chosen.token.clone(), margin }
+fn difference(at: usize, ours: Option<&TokenLogprob>, peer: Option<&TokenLogprob>) -> Difference {
+    let bytes = |token: Option<&TokenLogprob>| token.map(|token| token.chosen.as_bytes().to_vec()).unwrap_or_default();
+    let margin = |own: Option<&TokenLogprob>, other: Vec<u8>| {
+        let own = own?;
+        let other = own.top.iter().find(|choice| choice.as_bytes() == other)?;
+        Some(own.chosen.logprob - other.logprob)
+    };
+    let text = |token: Option<&TokenLogprob>| token.map(|token| token.chosen.token.clone()).unwrap_or_default();
+    let margins = [margin(ours, bytes(peer)), margin(peer, bytes(ours))];
+    Difference { at, ours: text(ours), peer: text(peer), margins }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::trace::Piece;
-    use serde_json::json;
+    use protocol::Logprob;
 
-    fn ours(texts: &[&str]) -> Sequence {
-        let piece = |text: &&str| Piece { moment: 1, tokens: 1, text: text.to_string() };
-        Sequence { pieces: texts.iter().map(piece).collect(), ..Sequence::default() }
+    /// A token, its log probability, and another one in its place with its own.
+    fn token(bytes: &[u8], other: &[u8], margin: f32) -> TokenLogprob {
+        let [chosen, other] = [Logprob::of_bytes(bytes, -0.5), Logprob::of_bytes(other, -0.5 - margin)];
+        TokenLogprob { top: vec![chosen.clone(), other], chosen }
     }
 
-    fn peer(tokens: &[(&str, &[(&str, f64)])]) -> PeerAnswer {
-        let choice = |(token, logprob): &(&str, f64)| json!({ "token": token, "logprob": logprob });
-        let token = |(token, top): &(&str, &[(&str, f64)])| json!({ "token": token, "logprob": -0.1, "top_logprobs": top.iter().map(choice).collect::<Vec<_>>() });
-        let content: Vec<Value> = tokens.iter().map(token).collect();
-        let body = json!({ "usage": { "prompt_tokens": 9 }, "choices": [{ "logprobs": { "content": content } }] });
-        PeerAnswer::read(&body).unwrap()
+    fn answer(texts: &[&str]) -> Vec<TokenLogprob> {
+        texts.iter().map(|text| token(text.as_bytes(), b"other", 3.0)).collect()
     }
 
     #[test]
-    fn equal_texts_have_no_difference() {
-        let peer = peer(&[("Par", &[]), ("is", &[]), ("", &[])]);
-        assert_eq!(peer.prompt_tokens, 9);
-        assert_eq!(compare(&ours(&["Par", "is"]), &peer), None);
+    fn equal_tokens_have_no_difference() {
+        assert_eq!(compare(&answer(&["Par", "is"]), &answer(&["Par", "is"])), None);
+        // The peer tells of its end.
+        assert_eq!(compare(&answer(&["Par", "is"]), &answer(&["Par", "is", ""])), None);
     }
 
     #[test]
-    fn the_first_difference_is_found_with_its_margin() {
-        let peer = peer(&[("A", &[]), (" b", &[(" b", -0.5), (" c", -0.75)]), (".", &[])]);
-        let found = Difference { at: 1, ours: " c".into(), peer: " b".into(), margin: Some(0.25) };
-        assert_eq!(compare(&ours(&["A", " c", "."]), &peer), Some(found));
-        let longer = compare(&ours(&["A", " b."]), &peer).unwrap();
-        assert_eq!((longer.at, longer.ours.as_str(), longer.peer.as_str()), (1, " b.", " b"));
-        let unlikely = compare(&ours(&["A", " x"]), &peer).unwrap();
-        assert_eq!((unlikely.at, unlikely.margin), (1, None));
+    fn the_first_difference_is_found_with_both_margins() {
+        let [mut ours, mut peer] = [answer(&["A", "?", "."]), answer(&["A", "?", "."])];
+        (ours[1], peer[1]) = (token(b" c", b" b", 0.125), token(b" b", b" c", 0.25));
+        let margins = [Some(0.125), Some(0.25)];
+        let found = Difference { at: 1, ours: " c".into(), peer: " b".into(), margins };
+        assert_eq!(found.margin(), Some(0.25));
+        assert_eq!(compare(&ours, &peer), Some(found));
+        assert_eq!(compare(&answer(&["A", "x"]), &peer).unwrap().margins, [None, None]);
     }
 
     #[test]
-    fn a_character_that_one_side_cuts_is_no_difference() {
-        assert_eq!(compare(&ours(&[" ", "编"]), &peer(&[(" 编", &[])])), None);
-        assert_eq!(compare(&ours(&[" a", "b"]), &peer(&[(" ab", &[])])).unwrap().at, 0);
+    fn the_same_text_in_other_tokens_is_a_difference() {
+        assert_eq!(compare(&answer(&["ab", "c"]), &answer(&["a", "bc"])).unwrap().at, 0);
+    }
+
+    #[test]
+    fn a_character_of_several_tokens_may_be_told_as_one() {
+        let fox = " 🦊".as_bytes();
+        let parts =
+            [token(b"A", b"", 1.0), token(&fox[..3], b"", 1.0), token(&fox[3..], b"", 1.0), token(b"!", b"", 1.0)];
+        assert_eq!(compare(&parts, &answer(&["A", " 🦊", "!"])), None);
+        assert_eq!(compare(&parts, &parts), None);
+        assert_eq!(compare(&parts, &answer(&["A", " 🦊", "?"])).unwrap().at, 2);
     }
 
     #[test]
     fn an_end_is_a_token_too() {
-        let ends = peer(&[("A", &[]), ("", &[("", -0.4), ("!", -0.6)])]);
-        let on = compare(&ours(&["A", "!"]), &ends).unwrap();
-        assert_eq!((on.ours.as_str(), on.peer.as_str()), ("!", ""));
-        assert!(on.margin.is_some_and(|margin| (margin - 0.2).abs() < 1e-9));
-        let goes_on = peer(&[("A", &[]), ("!", &[("!", -0.4), ("", -0.6)])]);
-        assert_eq!(compare(&ours(&["A"]), &goes_on).unwrap().ours, "");
-    }
-
-    #[test]
-    fn a_server_without_log_probabilities_is_an_error() {
-        let body = json!({ "usage": { "prompt_tokens": 9 }, "choices": [{ "message": { "content": "x" } }] });
-        assert!(PeerAnswer::read(&body).unwrap_err().to_string().contains("log probabilities"));
+        let goes_on = answer(&["A", "!"]);
+        let ends = [answer(&["A"]), vec![token(b"", b"!", 0.25)]].concat();
+        let found = compare(&goes_on, &ends).unwrap();
+        assert_eq!((found.ours.as_str(), found.peer.as_str(), found.margins[1]), ("!", "", Some(0.25)));
+        assert_eq!(compare(&answer(&["A"]), &goes_on).unwrap().ours, "");
+        assert_eq!(compare(&goes_on, &answer(&["A"])).unwrap().peer, "");
     }
 }
