@@ -27,7 +27,10 @@ use crate::{
 };
 use protocol::{ErrorCode, Failure, Format};
 use sequence::Sequence;
-use std::{cell::OnceCell, collections::HashMap};
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
 
 /// A request may fill this part of the KV cache at most, so that it never takes it all.
 const REQUEST_SHARE: usize = 2;
@@ -36,9 +39,8 @@ const REQUEST_SHARE: usize = 2;
 pub(crate) struct LocalEngine {
     name: String,
     runner: Box<dyn Runner>,
-    tokens: Tokens,
-    /// Made when the first answer needs one.
-    grammars: OnceCell<Result<Grammars, String>>,
+    tokens: Arc<Tokens>,
+    grammars: Arc<OnceLock<Result<Grammars, String>>>,
     scheduler: Scheduler,
     sequences: HashMap<SequenceId, Sequence>,
     capacity: usize,
@@ -56,11 +58,12 @@ impl LocalEngine {
             waiting: config.waiting,
             blocks,
         };
+        let tokens = Arc::new(tokens);
         Self {
             name,
             runner,
+            grammars: prepare_grammars(tokens.clone()),
             tokens,
-            grammars: OnceCell::new(),
             scheduler: Scheduler::new(limits),
             sequences: HashMap::new(),
             capacity: config.max_sequences,
@@ -172,6 +175,19 @@ impl Engine for LocalEngine {
             preemptions: counts.preemptions,
         }
     }
+}
+
+/// Makes them aside, since it takes a second for a large vocabulary; who needs one earlier waits.
+fn prepare_grammars(tokens: Arc<Tokens>) -> Arc<OnceLock<Result<Grammars, String>>> {
+    let grammars = Arc::new(OnceLock::new());
+    let made = grammars.clone();
+    let make = move || {
+        made.get_or_init(|| Grammars::new(&tokens));
+    };
+    if let Err(error) = std::thread::Builder::new().name("grammars".into()).spawn(make) {
+        tracing::warn!(%error, "the first answer in a format will take a second longer");
+    }
+    grammars
 }
 
 /// The longest prompt plus answer that is accepted, in tokens.
