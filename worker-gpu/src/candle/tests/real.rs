@@ -53,8 +53,8 @@ fn answers(path: &Path, questions: &[&str]) -> Vec<String> {
 #[test]
 fn a_real_model_answers_two_questions_at_once() {
     let Some(path) = model(SMALL) else { return };
-    let texts = answers(&path, &["What is the capital of France?", "Which planet is called the red planet?"]);
-    assert!(texts[0].contains("Paris") && texts[1].contains("Mars"), "{texts:?}");
+    let texts = answers(&path, &["Tell me about Germany.", "Which planet is called the red planet?"]);
+    assert!(texts[0].starts_with("Germany is a") && texts[1].contains("Mars"), "{texts:?}");
 }
 
 #[test]
