@@ -44,10 +44,16 @@ impl Server {
         Ok(Self { model, base, key, context_tokens, client })
     }
 
-    /// Sends a request; its answer is a stream.
+    /// Sends a request; its answer is a stream. Servers close a kept connection after a while, perhaps just when it is used
+    /// again; nothing was answered then, so the request is sent once more.
     pub async fn ask(&self, request: &Request) -> Result<Response, Failure> {
-        let asked = self.client.post(format!("{}/chat/completions", self.base)).json(&self.body(request));
-        let response = self.authorized(asked).send().await.map_err(|error| unreachable(&error))?;
+        let (url, body) = (format!("{}/chat/completions", self.base), self.body(request));
+        let send = || self.authorized(self.client.post(&url).json(&body)).send();
+        let mut sent = send().await;
+        if sent.as_ref().is_err_and(is_cut_off) {
+            sent = send().await;
+        }
+        let response = sent.map_err(|error| unreachable(&error))?;
         if response.status().is_success() { Ok(response) } else { Err(refused(response).await) }
     }
 
@@ -103,6 +109,11 @@ impl Server {
         }
         body
     }
+}
+
+/// The connection broke before an answer began.
+fn is_cut_off(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 fn names(list: &Value) -> Vec<String> {
