@@ -179,7 +179,8 @@ mod tests {
     fn finished() -> TurnEvent {
         let (usage, citations) = (Default::default(), Vec::new());
         let (text, reasoning, tool_calls) = ("ab".into(), String::new(), Vec::new());
-        TurnEvent::Finished { text, finish_reason: FinishReason::Stop, usage, citations, reasoning, tool_calls }
+        let (finish_reason, degraded) = (FinishReason::Stop, false);
+        TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded }
     }
 
     #[tokio::test]

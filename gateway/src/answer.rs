@@ -25,6 +25,9 @@ pub(crate) struct Answer {
     /// What the model wants to have called.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) tool_calls: Vec<ToolCall>,
+    /// Whether it is not the model's answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) degraded: bool,
 }
 
 impl Answer {
@@ -33,9 +36,18 @@ impl Answer {
         let mut told = Vec::new();
         while let Some((_, event)) = turn.next().await {
             match event {
-                TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls } => {
+                TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded } => {
                     let logprobs = told;
-                    return Ok(Self { text, finish_reason, usage, citations, logprobs, reasoning, tool_calls });
+                    return Ok(Self {
+                        text,
+                        finish_reason,
+                        usage,
+                        citations,
+                        logprobs,
+                        reasoning,
+                        tool_calls,
+                        degraded,
+                    });
                 }
                 TurnEvent::Failed(failure) => return Err(failure),
                 TurnEvent::Token { logprobs, .. } => told.extend(logprobs),

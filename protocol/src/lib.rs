@@ -12,6 +12,7 @@ pub mod id;
 pub mod inference;
 pub mod knowledge;
 pub mod lang;
+pub mod peer;
 pub mod retrieval;
 pub mod sampling;
 pub mod tools;
@@ -26,6 +27,7 @@ pub use id::{ClientMessageId, DocumentId, InvalidId, JobId, NodeId, SessionId, T
 pub use inference::{InferenceJob, Priority};
 pub use knowledge::{DocumentFormat, DocumentInfo, DocumentReport, KnowledgeJob};
 pub use lang::Lang;
+pub use peer::{PeerAsk, PeerCall, PeerMessage, PeerNews, PeerWord};
 pub use retrieval::{FaqMatch, Passage, RetrievalJob, Retrieved};
 pub use sampling::{Format, Logprob, Sampling, TokenLogprob};
 pub use tools::{Tool, ToolCall, ToolCallDelta, ToolChoice, Tools};

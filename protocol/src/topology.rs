@@ -72,6 +72,11 @@ pub const CANCEL: &str = "x.cancel";
 /// Frames that a node's reply queue holds at most.
 pub const REPLIES_MAX: u32 = 100_000;
 
+/// The queue on which `node` is asked by other nodes, and answered.
+pub fn peers(node: &NodeId) -> String {
+    format!("peers.{node}")
+}
+
 /// The queue on which `node` takes replies.
 pub fn replies(node: &NodeId) -> String {
     format!("replies.{node}")

@@ -15,6 +15,12 @@ pub struct Submit {
     /// The answer's language; absent: that of the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lang: Option<Lang>,
+    /// Whether the session's turn that runs, and those that wait, are stopped in favour of this message.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replace: bool,
+    /// The answer is of no use to the client after this many milliseconds; absent: the configured time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
 }
 
 /// One event of a turn. A turn is `Retrieved`, `Token`*, then exactly one `Finished` or `Failed`; between its tokens a
@@ -60,6 +66,10 @@ pub enum TurnEvent {
         /// All of the calls.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         tool_calls: Vec<ToolCall>,
+        /// Whether it is not the model's answer to the question but what can be said while the model, or retrieval, is out of
+        /// reach: a curated answer, or a word about it and the offer of a person.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        degraded: bool,
     },
     /// There is no answer.
     Failed(Failure),

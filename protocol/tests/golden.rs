@@ -7,8 +7,9 @@
 use protocol::{
     Aside, Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport,
     Envelope, ErrorCode, Event, Failure, FaqMatch, FinishReason, Format, InferenceJob, JobId, KnowledgeJob, Lang,
-    Logprob, Passage, Priority, Reply, RetrievalJob, Retrieved, Role, Sampling, Submit, TenantId, Timestamp,
-    TokenLogprob, Tool, ToolCall, ToolCallDelta, ToolChoice, Tools, TurnEvent, Usage, WorkerId,
+    Logprob, NodeId, Passage, PeerAsk, PeerCall, PeerMessage, PeerNews, PeerWord, Priority, Reply, RetrievalJob,
+    Retrieved, Role, Sampling, SessionId, Submit, TenantId, Timestamp, TokenLogprob, Tool, ToolCall, ToolCallDelta,
+    ToolChoice, Tools, TurnEvent, Usage, WorkerId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -193,7 +194,15 @@ fn a_reply_of_a_build_without_delivery_numbers_is_read() {
 #[test]
 fn turn() {
     let client_message_id = Some(ClientMessageId::parse("m-1").unwrap());
-    check("submit", &Submit { content: "如何退货?".into(), client_message_id, lang: Some(Lang::zh()) });
+    let plain = Submit {
+        content: "如何退货?".into(),
+        client_message_id,
+        lang: Some(Lang::zh()),
+        replace: false,
+        deadline_ms: None,
+    };
+    check("submit", &plain);
+    check("submit_replace", &Submit { replace: true, deadline_ms: Some(10_000), ..plain });
     let usage = Usage { prompt_tokens: 9, completion_tokens: 2 };
     let finished = TurnEvent::Finished {
         text: "30 days [1]".into(),
@@ -202,6 +211,7 @@ fn turn() {
         citations: vec![citation()],
         reasoning: String::new(),
         tool_calls: Vec::new(),
+        degraded: false,
     };
     let called = TurnEvent::Finished {
         text: String::new(),
@@ -210,6 +220,16 @@ fn turn() {
         citations: Vec::new(),
         reasoning: "Hm".into(),
         tool_calls: vec![call()],
+        degraded: false,
+    };
+    let sorry = TurnEvent::Finished {
+        text: "Sorry".into(),
+        finish_reason: FinishReason::Stop,
+        usage: Usage::default(),
+        citations: Vec::new(),
+        reasoning: String::new(),
+        tool_calls: Vec::new(),
+        degraded: true,
     };
     let events = vec![
         TurnEvent::Retrieved { citations: vec![citation()] },
@@ -217,9 +237,44 @@ fn turn() {
         finished,
         TurnEvent::Aside { reasoning: "Hm".into(), calls: vec![first_piece()] },
         called,
+        sorry,
         TurnEvent::Failed(Failure::new(ErrorCode::DeadlineExceeded, "No answer within 60 s.")),
     ];
     check("turn_events", &events);
+}
+
+#[test]
+fn peers() {
+    let [tenant, session] = ["demo", "ses_1"];
+    let call = |ask| {
+        PeerMessage::Call(PeerCall {
+            id: job(),
+            from: NodeId::parse("node-1").unwrap(),
+            tenant: TenantId::parse(tenant).unwrap(),
+            session: SessionId::parse(session).unwrap(),
+            traceparent: None,
+            ask,
+        })
+    };
+    let submit =
+        Submit { content: "Hi".into(), client_message_id: None, lang: None, replace: false, deadline_ms: None };
+    let calls = [
+        PeerAsk::Submit(submit),
+        PeerAsk::Follow { turn: job(), from: 7 },
+        PeerAsk::Stop { turn: None },
+        PeerAsk::Leave,
+    ];
+    check("peer_calls", &calls.map(call).to_vec());
+    let words = [
+        PeerWord::Turn { turn: job() },
+        PeerWord::Events { events: vec![(1, TurnEvent::token("30"))] },
+        PeerWord::Alive,
+        PeerWord::Done,
+        PeerWord::Refused(Failure::new(ErrorCode::SessionNotFound, "no such session")),
+        PeerWord::Moved,
+    ];
+    let news = |(seq, word)| PeerMessage::News(PeerNews { id: job(), seq, word });
+    check("peer_news", &(0..).zip(words).map(news).collect::<Vec<_>>());
 }
 
 #[test]

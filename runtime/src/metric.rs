@@ -18,6 +18,32 @@ pub const TURNS_RUNNING: &str = "frontdesk_turns_running";
 pub const SESSIONS_ACTIVE: &str = "frontdesk_sessions_active";
 /// Sessions that left memory for the store.
 pub const SESSIONS_PASSIVATED: &str = "frontdesk_sessions_passivated_total";
+/// Sessions with unanswered messages that were taken over from another node, by `why` (`dead`, `handed_over`).
+pub const SESSIONS_TAKEN_OVER: &str = "frontdesk_sessions_taken_over_total";
+/// Times this node lost its lease and gave all its sessions up.
+pub const LEASES_LOST: &str = "frontdesk_leases_lost_total";
+/// Writes to the session store that were refused because another node owns the session.
+pub const STALE_WRITES: &str = "frontdesk_stale_writes_refused_total";
+/// Requests that were sent on to the node that owns their session.
+pub const FORWARDED: &str = "frontdesk_forwarded_total";
+/// 1 while the circuit breaker of a `tenant` and an `engine` is open, 0.5 while it probes, else 0.
+pub const BREAKER: &str = "frontdesk_breaker_open";
+/// Times a circuit breaker opened, by `tenant`, `engine` and `why` (`queue_wait`, `first_token`, `failed`).
+pub const BREAKER_OPENED: &str = "frontdesk_breaker_opened_total";
+/// Turns that were answered without the model, by `tenant` and `with` (`faq`, `apology`).
+pub const DEGRADED: &str = "frontdesk_degraded_total";
+/// Inference jobs that wait for their tenant's turn at this node.
+pub const GATE_WAITING: &str = "frontdesk_gate_waiting";
+/// Tokens charged to tenants' quotas, by `tenant` and `kind` (`prompt`, `completion`).
+pub const TENANT_TOKENS: &str = "frontdesk_tenant_tokens_total";
+/// 1 while quotas are kept by this node alone, since the store of quotas does not answer.
+pub const LIMITS_LOCAL: &str = "frontdesk_limits_local";
+/// Readers that were cut since they took nothing for too long, by `over` (`sse`, `websocket`).
+pub const READERS_CUT: &str = "frontdesk_readers_cut_total";
+/// Requests that went straight to an inference server, by `model` and `status`.
+pub const PASSED_THROUGH: &str = "frontdesk_passed_through_total";
+/// Dead letters in the queue.
+pub const DEAD_LETTERS: &str = "frontdesk_dead_letters";
 /// HTTP requests by `route`, `method` and `status`.
 pub const HTTP_REQUESTS: &str = "frontdesk_http_requests_total";
 /// Seconds until an HTTP response's first byte, by `route`.
@@ -68,6 +94,15 @@ pub const ENGINE_GENERATED_TOKENS: &str = "vllm:generation_tokens_total";
 const COUNTERS: &[(&str, &str)] = &[
     (TURNS, "Turns by tenant and outcome"),
     (SESSIONS_PASSIVATED, "Sessions that left memory for the store"),
+    (SESSIONS_TAKEN_OVER, "Sessions with unanswered messages taken over from another node by why"),
+    (LEASES_LOST, "Times this node lost its lease"),
+    (STALE_WRITES, "Writes refused because another node owns the session"),
+    (FORWARDED, "Requests sent on to the node that owns their session"),
+    (BREAKER_OPENED, "Times a circuit breaker opened by tenant, engine and why"),
+    (DEGRADED, "Turns answered without the model by tenant and with"),
+    (TENANT_TOKENS, "Tokens charged to tenants' quotas by tenant and kind"),
+    (READERS_CUT, "Readers cut since they took nothing for too long by over"),
+    (PASSED_THROUGH, "Requests that went straight to an inference server by model and status"),
     (HTTP_REQUESTS, "HTTP requests by route, method and status"),
     (REFUSED, "Requests refused for want of quota or capacity by tenant and code"),
     (AFFINITY, "Jobs sent to the worker of a session's last turn by result"),
@@ -84,6 +119,10 @@ const COUNTERS: &[(&str, &str)] = &[
 const GAUGES: &[(&str, &str)] = &[
     (TURNS_RUNNING, "Turns that run now"),
     (SESSIONS_ACTIVE, "Session actors in memory"),
+    (BREAKER, "Whether the circuit breaker of a tenant and an engine is open"),
+    (GATE_WAITING, "Inference jobs that wait for their tenant's turn at this node"),
+    (LIMITS_LOCAL, "Whether quotas are kept by this node alone"),
+    (DEAD_LETTERS, "Dead letters in the queue"),
     (PASSAGES, "Passages in the index by tenant"),
     (DEVICE_UP, "Whether a GPU worker's device works"),
     (ENGINE_RUNNING, "Sequences in the running batch"),

@@ -44,6 +44,7 @@ impl Pending {
             citations: Vec::new(),
             reasoning: String::new(),
             tool_calls: Vec::new(),
+            degraded: false,
         });
     }
 }
@@ -124,7 +125,11 @@ pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStr
     }
     let last_seq = last_seq.max(events.len() as u64);
     let (reasoning, tool_calls) = (String::new(), Vec::new());
-    events.push((last_seq, TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls }));
+    let degraded = false;
+    events.push((
+        last_seq,
+        TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded },
+    ));
     Some(TurnLog::replay(job, events).reader())
 }
 

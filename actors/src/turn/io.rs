@@ -145,6 +145,6 @@ impl Answer {
     /// The event that tells it.
     pub fn event(&self) -> TurnEvent {
         let Self { text, reason, usage, citations, reasoning, tool_calls, .. } = self.clone();
-        TurnEvent::Finished { text, finish_reason: reason, usage, citations, reasoning, tool_calls }
+        TurnEvent::Finished { text, finish_reason: reason, usage, citations, reasoning, tool_calls, degraded: false }
     }
 }

@@ -222,7 +222,7 @@ impl System {
 
 pub fn message(text: &str, id: Option<&str>) -> Submit {
     let client_message_id = id.map(|id| ClientMessageId::parse(id).unwrap());
-    Submit { content: text.into(), client_message_id, lang: None }
+    Submit { content: text.into(), client_message_id, lang: None, replace: false, deadline_ms: None }
 }
 
 /// All events to the end; fails when they take longer than 10 s.
