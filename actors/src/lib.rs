@@ -41,6 +41,7 @@ pub use completion::{Completion, SamplingRequest};
 pub use config::Config;
 pub use log::{TurnLog, TurnStream};
 pub use persona::{Persona, Profile, Profiles};
+pub use prompt::estimate;
 pub use registry::Registry;
 pub use start::{StartError, start, start_with};
 pub use state::{SessionView, StoredMessage, TurnRecord};

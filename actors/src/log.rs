@@ -132,6 +132,22 @@ impl TurnStream {
         self.next = seq;
     }
 
+    /// The turn's last event, for one who is no reader: the turn may be abandoned meanwhile.
+    pub fn ending(&self) -> impl Future<Output = TurnEvent> + Send + use<> {
+        let (shared, mut grown) = (self.shared.clone(), self.shared.grown.subscribe());
+        async move {
+            loop {
+                grown.borrow_and_update();
+                if let Some((_, last)) = shared.events().last().filter(|(_, event)| event.is_last()) {
+                    return last.clone();
+                }
+                if grown.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+            }
+        }
+    }
+
     /// The engine's name of the model, once generation has begun.
     pub fn model(&self) -> Option<String> {
         self.shared.model.get().cloned()

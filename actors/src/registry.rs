@@ -1,7 +1,7 @@
 //! The sessions of this node.
 
 use crate::{
-    Completion, SessionView, TurnStream,
+    Completion, Config, SessionView, TurnStream,
     ask::Ask,
     env::Env,
     session::{Answered, Begin, Delete, Kept, Leave, Refusal, Session, Stop, View, store_failure},
@@ -46,6 +46,11 @@ impl Drop for Inner {
 }
 
 impl Registry {
+    /// How sessions and their turns are run.
+    pub fn config(&self) -> &Config {
+        &self.0.env.config
+    }
+
     /// A new session.
     pub async fn create(&self, tenant: &TenantId) -> Result<SessionView, Failure> {
         let env = &self.0.env;
