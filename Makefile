@@ -7,7 +7,7 @@ export FRONTDESK_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/frontdesk
 export PATH := $(FRONTDESK_CACHE)/tools/bin:$(PATH)
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run test audit models cuda fmt
+.PHONY: help run test chaos audit models cuda fmt
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ test: ## install what the tests need, check format, lints and dependencies, run 
 	python3 deploy/demo/check.py
 	cd gateway/web && node --test test/
 	cargo test --workspace
+
+chaos: ## kill, halt and cut off real servers for long (FRONTDESK_CHAOS_SECONDS=600, FRONTDESK_CHAOS_SEED=…)
+	@deploy/install/test.sh
+	FRONTDESK_CHAOS_SECONDS="$${FRONTDESK_CHAOS_SECONDS:-600}" FRONTDESK_CHAOS_SEED="$${FRONTDESK_CHAOS_SEED:-$$RANDOM}" \
+		cargo test -p frontdesk --test chaos -- --nocapture what_was_promised_holds
 
 audit: ## check dependencies for security advisories (needs network)
 	@deploy/install/test.sh

@@ -55,7 +55,10 @@ impl System {
         all.extend(self.args.iter().map(String::as_str));
         all.extend(args);
         let log = self.dir.path().join(format!("{role}-{port}.log"));
-        let process = Process::start(role, Command::new(binary()).args(&all).current_dir(root()), &log);
+        let mut command = Command::new(binary());
+        // Meant for the suite, and no keys of the configuration.
+        command.env_remove("FRONTDESK_CHAOS_SECONDS").env_remove("FRONTDESK_CHAOS_SEED");
+        let process = Process::start(role, command.args(&all).current_dir(root()), &log);
         Frontdesk { process, url: format!("http://{listen}"), port }
     }
 }

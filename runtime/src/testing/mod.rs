@@ -9,12 +9,14 @@ mod process;
 mod proxy;
 mod rabbitmq;
 mod redis;
+mod tap;
 
 pub use port::{free_port, is_open};
 pub use process::Process;
 pub use proxy::Proxy;
 pub use rabbitmq::{QueueDepth, RabbitMq};
 pub use redis::Redis;
+pub use tap::{Extra, Seen, Tap};
 
 #[cfg(test)]
 mod tests;

@@ -106,6 +106,16 @@ impl Process {
         self.kill();
     }
 
+    /// Halts it and all it started (SIGSTOP), until [`resume`](Self::resume).
+    pub fn pause(&self) {
+        signal(&format!("-{}", self.pid()), "STOP");
+    }
+
+    /// Lets it go on (SIGCONT).
+    pub fn resume(&self) {
+        signal(&format!("-{}", self.pid()), "CONT");
+    }
+
     /// Ends it and all it started at once (SIGKILL).
     pub fn kill(&mut self) {
         signal(&format!("-{}", self.pid()), "9");

@@ -1,14 +1,18 @@
-//! A door to a server that a test can shut.
+//! A door to a server that a test can shut or make slow.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
+    time::Duration,
 };
+
+/// Bytes that pass at a time.
+const PIECE: usize = 4096;
 
 /// Passes connections on to a port of 127.0.0.1, so that one client's connection can break while the server runs.
 pub struct Proxy {
@@ -20,6 +24,8 @@ pub struct Proxy {
 struct State {
     is_shut: AtomicBool,
     is_over: AtomicBool,
+    /// How long each piece is held back, in milliseconds.
+    delay_ms: AtomicU64,
     /// Both ends of every connection since the last cut.
     streams: Mutex<Vec<TcpStream>>,
 }
@@ -55,9 +61,15 @@ impl Proxy {
         self.state.cut();
     }
 
-    /// Lets connections pass again.
+    /// Lets connections pass again, at full speed.
     pub fn open(&self) {
         self.state.is_shut.store(false, Ordering::SeqCst);
+        self.state.delay_ms.store(0, Ordering::SeqCst);
+    }
+
+    /// From now on every few kilobytes, in either direction, take this much longer, until [`open`](Self::open).
+    pub fn slow(&self, delay: Duration) {
+        self.state.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 }
 
@@ -71,7 +83,7 @@ impl Drop for Proxy {
 }
 
 impl State {
-    fn accept(&self, listener: &TcpListener, target: u16) {
+    fn accept(self: &Arc<Self>, listener: &TcpListener, target: u16) {
         for client in listener.incoming() {
             if self.is_over.load(Ordering::SeqCst) {
                 return;
@@ -81,7 +93,7 @@ impl State {
         }
     }
 
-    fn pass(&self, client: TcpStream, target: u16) -> io::Result<()> {
+    fn pass(self: &Arc<Self>, client: TcpStream, target: u16) -> io::Result<()> {
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, target))?;
         let (client_again, server_again) = (client.try_clone()?, server.try_clone()?);
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,8 +101,9 @@ impl State {
             return Ok(());
         }
         streams.extend([client.try_clone()?, server.try_clone()?]);
-        thread::spawn(move || copy(client, server));
-        thread::spawn(move || copy(server_again, client_again));
+        let (there, back) = (self.clone(), self.clone());
+        thread::spawn(move || there.copy(client, server));
+        thread::spawn(move || back.copy(server_again, client_again));
         Ok(())
     }
 
@@ -98,10 +111,26 @@ impl State {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         streams.drain(..).for_each(|stream| drop(stream.shutdown(Shutdown::Both)));
     }
-}
 
-fn copy(mut from: TcpStream, mut to: TcpStream) {
-    let _ = io::copy(&mut from, &mut to);
-    let _ = to.shutdown(Shutdown::Both);
-    let _ = from.shutdown(Shutdown::Both);
+    fn copy(&self, mut from: TcpStream, mut to: TcpStream) {
+        // An error ends the connection in both directions, as does its end.
+        let _ = self.copy_all(&mut from, &mut to);
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    }
+
+    fn copy_all(&self, from: &mut TcpStream, to: &mut TcpStream) -> io::Result<()> {
+        let mut piece = [0; PIECE];
+        loop {
+            let length = from.read(&mut piece)?;
+            if length == 0 {
+                return Ok(());
+            }
+            match self.delay_ms.load(Ordering::SeqCst) {
+                0 => {}
+                delay => thread::sleep(Duration::from_millis(delay)),
+            }
+            to.write_all(&piece[..length])?;
+        }
+    }
 }

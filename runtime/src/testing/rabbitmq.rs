@@ -15,6 +15,8 @@ use tempfile::TempDir;
 const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 const START: Duration = Duration::from_secs(120);
 const STOP: Duration = Duration::from_secs(30);
+/// The node tells what is published on it, as `rabbitmqctl trace_on` would make it until the next restart.
+const TRACED: &str = "[{rabbit, [{trace_vhosts, [<<\"/\">>]}]}].\n";
 const CONFIG: &str = "raft.wal_max_size_bytes = 33554432\nlog.console.level = info\n";
 
 /// A RabbitMQ of its own: node name, cookie, ports, data and port mapper.
@@ -49,13 +51,26 @@ impl RabbitMq {
     /// # Panics
     /// When it is not installed or does not start within two minutes.
     pub fn start() -> Self {
+        Self::with("[].\n")
+    }
+
+    /// Starts a node whose messages a [`Tap`](super::Tap) can see.
+    ///
+    /// # Panics
+    /// As [`start`](Self::start).
+    pub fn start_traced() -> Self {
+        Self::with(TRACED)
+    }
+
+    fn with(advanced: &str) -> Self {
         let server = Path::new(PROGRAMS).join("rabbitmq-server");
         assert!(
             server.exists(),
             "RabbitMQ is not installed: apt-get install -y --no-install-recommends rabbitmq-server"
         );
         let home = TempDir::new().unwrap_or_else(|error| panic!("no temporary directory: {error}"));
-        for (file, text) in [("rabbitmq.conf", CONFIG), ("plugins", "[].\n"), ("env.conf", "")] {
+        let files = [("rabbitmq.conf", CONFIG), ("advanced.config", advanced), ("plugins", "[].\n"), ("env.conf", "")];
+        for (file, text) in files {
             fs::write(home.path().join(file), text).unwrap_or_else(|error| panic!("cannot write {file}: {error}"));
         }
         let ports = Ports { amqp: free_port(), distribution: free_port(), mapper: free_port() };
@@ -147,6 +162,7 @@ impl RabbitMq {
             .env("ERL_EPMD_PORT", self.ports.mapper.to_string())
             .env("RABBITMQ_CONF_ENV_FILE", home.join("env.conf"))
             .env("RABBITMQ_CONFIG_FILE", home.join("rabbitmq.conf"))
+            .env("RABBITMQ_ADVANCED_CONFIG_FILE", home.join("advanced.config"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", home.join("plugins"))
             .env("RABBITMQ_NODENAME", format!("frontdesk-{}@localhost", self.port()))
             .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")

@@ -1,7 +1,10 @@
 //! The servers start, stop and come back, and nothing of them stays.
 
-use super::{Process, RabbitMq, Redis, free_port, is_open};
+use super::{Extra, Process, Proxy, RabbitMq, Redis, Tap, free_port, is_open};
+use crate::{Message, broker};
 use std::{
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     process::Command,
@@ -42,6 +45,68 @@ fn a_process_that_fails_shows_its_log() {
     let message = waiting.unwrap_err().downcast::<String>().unwrap();
     assert!(message.contains("no such thing") && message.contains("exit status: 3"), "{message}");
     assert_eq!(process.wait_for_exit(SOON).code(), Some(3));
+}
+
+#[test]
+fn a_process_that_is_halted_goes_on_later() {
+    let home = TempDir::new().unwrap();
+    let mut process = shell("while sleep 0.01; do echo tick; done", &home);
+    process.wait_for_line("tick", SOON);
+    process.pause();
+    std::thread::sleep(Duration::from_millis(50));
+    let halted = process.log();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(process.log(), halted);
+    process.resume();
+    let deadline = Instant::now() + SOON;
+    while process.log() == halted && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert!(process.log() > halted);
+}
+
+#[test]
+fn a_door_is_slow_as_long_as_it_is_told() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let door = Proxy::start(server.local_addr().unwrap().port());
+    let mut client = TcpStream::connect(("127.0.0.1", door.port())).unwrap();
+    let (mut accepted, _) = server.accept().unwrap();
+    let mut pass = || {
+        let begin = Instant::now();
+        client.write_all(b"x").unwrap();
+        accepted.read_exact(&mut [0]).unwrap();
+        begin.elapsed()
+    };
+    let delay = Duration::from_millis(200);
+    assert!(pass() < delay);
+    door.slow(delay);
+    assert!(pass() >= delay);
+    door.open();
+    assert!(pass() < delay);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tap_repeats_what_it_wants_and_never_itself() {
+    let server = RabbitMq::start_traced();
+    let tap = Tap::start(server.url(), |seen| {
+        let late = |body| Extra { after: Duration::from_millis(20), body };
+        if seen.key == "replies.a" { vec![late(seen.body), late("more".into())] } else { Vec::new() }
+    });
+    let broker = broker::connect(&server.url(), SOON).await.unwrap();
+    let mut replies = broker.replies("replies.a").await.unwrap();
+    let mut came = Vec::new();
+    let deadline = Instant::now() + SOON;
+    // The tap may not listen yet.
+    while came.len() < 3 && Instant::now() < deadline {
+        came.clear();
+        broker.publish("replies.a", Message { body: "once".into(), ttl: None }).await.unwrap();
+        while let Ok(Some(reply)) = tokio::time::timeout(Duration::from_millis(300), replies.recv()).await {
+            came.push(reply);
+        }
+    }
+    let reply = |body: &'static str| broker::Incoming::Reply(body.into());
+    assert_eq!(came, [reply("once"), reply("once"), reply("more")]);
+    assert_eq!(tap.published(), 2);
 }
 
 #[test]

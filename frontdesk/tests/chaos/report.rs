@@ -1,0 +1,63 @@
+//! What a run says at its end.
+
+use crate::{
+    checker::Violation,
+    faults, meddle,
+    record::{Conversation, Message},
+};
+use std::{collections::BTreeMap, fmt, sync::atomic::Ordering};
+
+pub struct Report<'a> {
+    pub counts: &'a faults::Counts,
+    pub meddled: &'a meddle::Counts,
+    pub book: &'a [Conversation],
+    pub violations: &'a [Violation],
+}
+
+impl Report<'_> {
+    fn count(&self, is: impl Fn(&Message) -> bool) -> usize {
+        self.book.iter().flat_map(|conversation| &conversation.messages).filter(|message| is(message)).count()
+    }
+
+    fn sum(&self, of: impl Fn(&Message) -> u64) -> u64 {
+        self.book.iter().flat_map(|conversation| &conversation.messages).map(of).sum()
+    }
+}
+
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "faults:")?;
+        for (fault, count) in self.counts {
+            writeln!(f, "  {fault:?}: {count}")?;
+        }
+        let meddled = [
+            ("jobs sent twice", &self.meddled.jobs),
+            ("batches of frames sent twice, late", &self.meddled.frames),
+            ("messages between gateways sent twice", &self.meddled.peers),
+            ("frames ahead of their time", &self.meddled.ahead),
+        ];
+        for (what, count) in meddled {
+            writeln!(f, "  {what}: {}", count.load(Ordering::Relaxed))?;
+        }
+        let failures = |message: &Message| message.events().filter(|seen| seen.is_failure()).count() as u64;
+        let figures = [
+            ("conversations", self.book.len() as u64),
+            ("messages", self.count(|_| true) as u64),
+            ("accepted", self.count(|message| message.accepted.is_some()) as u64),
+            ("answered to their customer", self.count(|message| message.finished().is_some()) as u64),
+            ("of customers who left", self.count(|message| message.left) as u64),
+            ("streams read again", self.sum(|message| (message.views.len() as u64).saturating_sub(1))),
+            ("resumed in the middle", self.sum(|m| m.views.iter().filter(|view| view.after.is_some()).count() as u64)),
+            ("requests refused or failed", self.sum(|message| message.refusals)),
+            ("failures told", self.sum(failures)),
+            ("reads", self.book.iter().map(|conversation| conversation.reads.len() as u64).sum()),
+        ];
+        for (what, figure) in figures {
+            writeln!(f, "{what}: {figure}")?;
+        }
+        let mut kinds = BTreeMap::new();
+        self.violations.iter().for_each(|violation| *kinds.entry(violation.promise).or_insert(0) += 1);
+        writeln!(f, "violations: {} {kinds:?}", self.violations.len())?;
+        self.violations.iter().take(20).try_for_each(|violation| writeln!(f, "  {violation}"))
+    }
+}
