@@ -1,6 +1,6 @@
 //! A turn's whole answer, for clients that do not stream.
 
-use crate::error;
+use crate::{admission::Permit, error};
 use actors::TurnStream;
 use protocol::{Citation, Failure, FinishReason, TokenLogprob, ToolCall, TurnEvent, Usage};
 use serde::Serialize;
@@ -31,10 +31,11 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    /// Reads `turn` to its end; fails as the turn does.
-    pub(crate) async fn of(turn: &mut TurnStream) -> Result<Self, Failure> {
+    /// Reads `turn` to its end, for which `permit` pays; fails as the turn does.
+    pub(crate) async fn of(turn: &mut TurnStream, permit: &mut Permit) -> Result<Self, Failure> {
         let mut told = Vec::new();
         while let Some((_, event)) = turn.next().await {
+            permit.see(&event);
             match event {
                 TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded } => {
                     let logprobs = told;

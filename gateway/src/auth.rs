@@ -8,11 +8,7 @@ use actix_web::{
     web,
 };
 use protocol::{ErrorCode, Failure, TenantId};
-use std::{
-    future::{Ready, ready},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{net::IpAddr, pin::Pin, sync::Arc};
 
 /// The tenant whose key a request carries; its extraction counts the request against the tenant's quota.
 pub(crate) struct Caller(Arc<Tenant>);
@@ -29,7 +25,7 @@ impl Caller {
     }
 
     /// The caller who presents `key`, or why there is none.
-    pub(crate) fn identify(request: &HttpRequest, key: Option<&str>) -> Result<Self, Refusal> {
+    pub(crate) async fn identify(request: &HttpRequest, key: Option<&str>) -> Result<Self, Refusal> {
         let gateway = gateway(request)?;
         let key = key.ok_or_else(|| refused("no key: send the header 'Authorization: Bearer <key>'"))?;
         let tenant = gateway.tenants.by_key(key).ok_or_else(|| refused("the key is not known"))?;
@@ -37,17 +33,18 @@ impl Caller {
             return Err(refused("this key is accepted from this machine only, directly on its loopback address"));
         }
         tracing::Span::current().record("tenant", tenant.id.as_str());
-        gateway.admission.request(&tenant.id)?;
+        gateway.admission.request(&tenant.id).await?;
         Ok(Self(tenant.clone()))
     }
 }
 
 impl FromRequest for Caller {
     type Error = Refusal;
-    type Future = Ready<Result<Self, Refusal>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Refusal>>>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Self::identify(request, bearer(request)))
+        let request = request.clone();
+        Box::pin(async move { Self::identify(&request, bearer(&request)).await })
     }
 }
 

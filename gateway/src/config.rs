@@ -30,8 +30,23 @@ pub struct Config {
     pub max_connections: usize,
     /// On shutdown, streams may finish within this time.
     pub drain_ms: u64,
+    /// Where quotas are counted: `memory:`, each node for itself, or `redis://…` for all nodes that share it; empty: where
+    /// `session.store` is.
+    pub limits_store: String,
+    /// What happens while that Redis does not answer.
+    pub limits_on_loss: OnLoss,
     /// The engine's own name of its model, offered beside `frontdesk`; empty: not offered.
     pub model: String,
+}
+
+/// What happens to quotas while their store is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnLoss {
+    /// Each node allows a tenant its whole limit.
+    Local,
+    /// Every request is refused.
+    Closed,
 }
 
 impl Default for Config {
@@ -45,6 +60,8 @@ impl Default for Config {
             keep_alive_ms: 1_000,
             max_connections: 25_000,
             drain_ms: 30_000,
+            limits_store: String::new(),
+            limits_on_loss: OnLoss::Local,
             model: String::new(),
         }
     }
@@ -65,10 +82,21 @@ impl Config {
         .into_iter()
         .flatten()
         .collect();
+        let known = ["memory:", "redis://", "rediss://"];
+        if !self.limits_store.is_empty() && !known.iter().any(|scheme| self.limits_store.starts_with(scheme)) {
+            let shown = runtime::config::redact(&self.limits_store);
+            problems.push(Problem::new("gateway.limits_store", shown, "memory:, redis://host:port/db, or nothing"));
+        }
         if self.model == crate::openai::ASSISTANT {
             problems.push(Problem::new("gateway.model", &self.model, "another name: this one is the assistant's"));
         }
         problems
+    }
+
+    /// The Redis that counts quotas; `None`: this process does.
+    pub(crate) fn limits_url<'a>(&'a self, sessions: &'a str) -> Option<&'a str> {
+        let url = if self.limits_store.is_empty() { sessions } else { &self.limits_store };
+        url.starts_with("redis").then_some(url)
     }
 
     pub(crate) fn read_timeout(&self) -> Duration {
@@ -87,8 +115,9 @@ mod tests {
     #[test]
     fn defaults_are_sound_and_a_problem_names_its_key() {
         assert_eq!(Config::default().problems(), []);
-        let config = Config { workers: 0, model: "frontdesk".into(), ..Config::default() };
+        let (model, limits_store) = ("frontdesk".into(), "mysql://".into());
+        let config = Config { workers: 0, model, limits_store, ..Config::default() };
         let keys: Vec<_> = config.problems().into_iter().map(|problem| problem.key).collect();
-        assert_eq!(keys, ["gateway.workers", "gateway.model"]);
+        assert_eq!(keys, ["gateway.workers", "gateway.limits_store", "gateway.model"]);
     }
 }

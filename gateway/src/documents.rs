@@ -1,6 +1,6 @@
 //! `/v1/documents`: what a tenant's assistant knows.
 
-use crate::{auth::Caller, body, error::Refusal, server::Gateway};
+use crate::{admission::Reserve, auth::Caller, body, error::Refusal, server::Gateway};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
@@ -33,7 +33,7 @@ pub(crate) async fn put(
     payload: Payload,
 ) -> Result<HttpResponse, Refusal> {
     let (name, format) = (file_name(query.into_inner())?, format(&request)?);
-    let _permit = gateway.admission.turn(caller.tenant())?;
+    let _permit = gateway.admission.turn(caller.tenant(), Reserve::default()).await?;
     let bytes = body::read(&request, payload, body::Bounds::document(&gateway.config)).await?;
     let job = KnowledgeJob::Put { name, format, content: text(&bytes)? };
     match gateway.registry.knowledge(caller.tenant(), job).await.map_err(|failure| caller.refused(failure))? {
@@ -45,7 +45,7 @@ pub(crate) async fn put(
 
 /// The documents by id.
 pub(crate) async fn list(gateway: Data<Gateway>, caller: Caller) -> Result<HttpResponse, Refusal> {
-    let _permit = gateway.admission.turn(caller.tenant())?;
+    let _permit = gateway.admission.turn(caller.tenant(), Reserve::default()).await?;
     match gateway
         .registry
         .knowledge(caller.tenant(), KnowledgeJob::List)
@@ -61,7 +61,7 @@ pub(crate) async fn list(gateway: Data<Gateway>, caller: Caller) -> Result<HttpR
 pub(crate) async fn delete(gateway: Data<Gateway>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Refusal> {
     let document = DocumentId::parse(id.into_inner())
         .map_err(|_| Failure::new(ErrorCode::DocumentNotFound, "there is no such document"))?;
-    let _permit = gateway.admission.turn(caller.tenant())?;
+    let _permit = gateway.admission.turn(caller.tenant(), Reserve::default()).await?;
     match gateway
         .registry
         .knowledge(caller.tenant(), KnowledgeJob::Delete { document })

@@ -1,6 +1,6 @@
 //! `POST /v1/sessions/{id}/messages`: a customer's message and the answer to it.
 
-use crate::{answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sessions, sse};
+use crate::{admission::Reserve, answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sessions, sse};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
@@ -30,11 +30,13 @@ pub(crate) async fn submit(
     let session = sessions::session(id)?;
     let resume = last_event_id(&request)?;
     let message = checked(body::json(&request, payload, &gateway.config).await?)?;
-    let permit = gateway.admission.turn(caller.tenant())?;
+    let reserve = Reserve::message(&message, gateway.registry.config());
+    let mut permit = gateway.admission.turn(caller.tenant(), reserve).await?;
     let mut turn =
         gateway.registry.submit(caller.tenant(), &session, message).await.map_err(|failure| caller.refused(failure))?;
+    permit.runs(&turn);
     if wants_json(&request) {
-        let answer = Answer::of(&mut turn).await?;
+        let answer = Answer::of(&mut turn, &mut permit).await?;
         return Ok(HttpResponse::Ok().json(Whole { id: turn.job(), answer }));
     }
     let job = turn.job().clone();

@@ -1,5 +1,6 @@
 //! What operators and their tools read: `/livez`, `/readyz`, `/metrics`, `/openapi.json`.
 
+use crate::admission::Admission;
 use actix_web::{HttpResponse, http::header, web};
 use runtime::Health;
 use serde_json::{Value, json};
@@ -14,6 +15,8 @@ pub(crate) struct Ops {
     pub(crate) metrics: Metrics,
     /// What the parts say of themselves.
     pub(crate) health: Health,
+    /// How quotas are counted, in a gateway.
+    pub(crate) limits: Option<Admission>,
 }
 
 /// The interface for machines.
@@ -27,13 +30,19 @@ pub(crate) async fn live() -> HttpResponse {
 /// Whether every part can do its work, part by part.
 pub(crate) async fn ready(ops: web::Data<Ops>) -> HttpResponse {
     let report = ops.health.report();
-    let ready = report.values().all(Option::is_none);
-    let parts: BTreeMap<_, Value> = report
+    let limits = ops.limits.as_ref().map(Admission::trouble);
+    let serves = limits.flatten().is_none_or(|(_, serves)| serves);
+    let ready = serves && report.values().all(Option::is_none);
+    let mut parts: BTreeMap<_, Value> = report
         .into_iter()
         .map(|(part, why)| {
             (part, why.map_or_else(|| json!({"ready": true}), |why| json!({"ready": false, "why": why})))
         })
         .collect();
+    if let Some(limits) = limits {
+        let told = limits.map_or_else(|| json!({"ready": true}), |(why, ready)| json!({"ready": ready, "why": why}));
+        parts.insert("limits", told);
+    }
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(json!({"ready": ready, "parts": parts}))
 }

@@ -36,11 +36,14 @@ pub async fn run(
     metrics: impl Fn() -> String + Send + Sync + 'static,
     context: Context,
 ) -> io::Result<()> {
-    let admission = Admission::new(&tenants, context.clock.clone());
-    let ops = Ops { metrics: Arc::new(metrics), health: context.health.clone() };
+    let admission = Admission::open(&config, registry.config(), &tenants, &context).await;
+    let limits = admission.clone();
+    let ops = Ops { metrics: Arc::new(metrics), health: context.health.clone(), limits: Some(limits.clone()) };
     let server = interface(Gateway { config, registry, tenants, admission, context: context.clone() }, ops, listener)?;
     context.health.ready(PART);
-    server.await
+    let served = server.await;
+    limits.close().await;
+    served
 }
 
 // Not part of `run`: the builder cannot be sent between threads, and so must not live across its await.
@@ -79,7 +82,8 @@ pub async fn run_ops(
     metrics: impl Fn() -> String + Send + Sync + 'static,
     context: Context,
 ) -> io::Result<()> {
-    health(Ops { metrics: Arc::new(metrics), health: context.health.clone() }, listener, context)?.await
+    let ops = Ops { metrics: Arc::new(metrics), health: context.health.clone(), limits: None };
+    health(ops, listener, context)?.await
 }
 
 fn health(ops: Ops, listener: TcpListener, context: Context) -> io::Result<Server> {

@@ -4,7 +4,7 @@
 //! bounds how many. Every write has a time limit, so a client that reads nothing cannot hold a turn for ever.
 
 use crate::{
-    admission::Permit,
+    admission::{Permit, Reserve},
     auth::{self, Caller},
     error::Refusal,
     messages,
@@ -78,7 +78,7 @@ pub(crate) async fn open(
 ) -> Result<HttpResponse, Refusal> {
     let offered = offered_key(&request);
     let key = auth::bearer(&request).or(offered.as_deref()).or(access.key.as_deref());
-    let caller = Caller::identify(&request, key)?;
+    let caller = Caller::identify(&request, key).await?;
     let id = sessions::session(id)?;
     gateway.registry.view(caller.tenant(), &id).await?;
     let upgraded = actix_ws::handle_with_protocols(&request, payload, &[PROTOCOL]);
@@ -174,20 +174,25 @@ impl Socket {
             return Err(Failure::new(ErrorCode::Unavailable, "the server stops; connect again").into());
         }
         let tenant = self.caller.tenant();
-        self.gateway.admission.request(tenant)?;
-        let permit = self.gateway.admission.turn(tenant)?;
+        self.gateway.admission.request(tenant).await?;
+        let reserve = Reserve::message(&message, self.gateway.registry.config());
+        let mut permit = self.gateway.admission.turn(tenant, reserve).await?;
         let turn = self
             .gateway
             .registry
             .submit(tenant, &self.id, message)
             .await
             .map_err(|failure| self.caller.refused(failure))?;
+        permit.runs(&turn);
         self.turns.push_back((turn, permit));
         Ok(())
     }
 
     async fn tell(&mut self, event: Option<(u64, TurnEvent)>) -> Result<(), End> {
         let job = self.turns.front().map(|(turn, _)| turn.job().clone());
+        if let (Some((_, event)), Some((_, permit))) = (&event, self.turns.front_mut()) {
+            permit.see(event);
+        }
         let ended = event.as_ref().is_none_or(|(_, event)| event.is_last());
         if ended {
             self.turns.pop_front();

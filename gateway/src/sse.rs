@@ -12,14 +12,14 @@ const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 /// Once the answer flows, silence may last this many times longer.
 const PATIENCE: u32 = 10;
 
-/// The response's body; dropping it leaves the turn and gives the permit back.
+/// The response's body; dropping it leaves the turn, for which the permit still pays.
 struct Body<F> {
     turn: TurnStream,
     encode: F,
     pulse: Duration,
     flows: bool,
     ended: bool,
-    _permit: Permit,
+    permit: Permit,
 }
 
 /// Answers with the events of `turn`, each written by `encode`, and a comment whenever it is silent for `pulse`.
@@ -27,7 +27,7 @@ pub(crate) fn respond<F>(turn: TurnStream, permit: Permit, pulse: Duration, enco
 where
     F: FnMut(u64, TurnEvent) -> String + 'static,
 {
-    let body = Body { turn, encode, pulse, flows: false, ended: false, _permit: permit };
+    let body = Body { turn, encode, pulse, flows: false, ended: false, permit };
     let pieces = stream::unfold(body, |mut body| async move {
         let piece = body.next().await?;
         Some((Ok::<_, Infallible>(piece), body))
@@ -50,6 +50,7 @@ impl<F: FnMut(u64, TurnEvent) -> String> Body<F> {
         };
         // A reader that resumed after the last event has nothing to come.
         let (seq, event) = event?;
+        self.permit.see(&event);
         if matches!(event, TurnEvent::Token { .. } | TurnEvent::Aside { .. })
             && !std::mem::replace(&mut self.flows, true)
         {

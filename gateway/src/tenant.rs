@@ -51,6 +51,9 @@ impl fmt::Debug for KeyHash {
     }
 }
 
+/// What can still be counted exactly.
+const TOKENS_MAX: u64 = 1_000_000_000_000;
+
 /// What a tenant may use at most.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -59,11 +62,13 @@ pub struct Limits {
     pub requests_per_minute: u32,
     /// Turns and document requests that run at once.
     pub concurrent_turns: u32,
+    /// Tokens of prompts and answers per minute; also how many may be used at once after a pause. 0: not limited.
+    pub tokens_per_minute: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { requests_per_minute: 6_000, concurrent_turns: 256 }
+        Self { requests_per_minute: 6_000, concurrent_turns: 256, tokens_per_minute: 0 }
     }
 }
 
@@ -140,6 +145,10 @@ fn problems(tenants: &[Tenant]) -> Vec<Problem> {
         if tenant.limits.concurrent_turns == 0 {
             wrong("limits.concurrent_turns", "0".into(), "at least 1");
         }
+        if tenant.limits.tokens_per_minute > TOKENS_MAX {
+            let shown = tenant.limits.tokens_per_minute.to_string();
+            wrong("limits.tokens_per_minute", shown, "at most 1000000000000, or 0 for no limit");
+        }
     }
     problems
 }
@@ -173,12 +182,11 @@ mod tests {
     fn shared_ids_and_keys_and_useless_limits_are_named() {
         let mut third = tenant("c", "key-c");
         third.key_hashes.clear();
-        third.limits = Limits { requests_per_minute: 0, concurrent_turns: 0 };
+        third.limits = Limits { requests_per_minute: 0, concurrent_turns: 0, tokens_per_minute: TOKENS_MAX + 1 };
         let problems = Tenants::problems(&[tenant("a", "key"), tenant("a", "key"), third]);
         let keys: Vec<_> = problems.iter().map(|problem| problem.key.as_str()).collect();
-        let limits =
-            ["tenants.2.key_hashes", "tenants.2.limits.requests_per_minute", "tenants.2.limits.concurrent_turns"];
-        assert_eq!(keys[..2], ["tenants.1.id", "tenants.1.key_hashes"]);
-        assert_eq!(keys[2..], limits);
+        let limits = ["requests_per_minute", "concurrent_turns", "tokens_per_minute"];
+        assert_eq!(keys[..3], ["tenants.1.id", "tenants.1.key_hashes", "tenants.2.key_hashes"]);
+        assert_eq!(keys[3..], limits.map(|limit| format!("tenants.2.limits.{limit}")));
     }
 }

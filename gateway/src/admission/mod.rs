@@ -1,67 +1,158 @@
 //! May this tenant have one more request, one more turn? Refused early and with the time to wait, never queued.
+//!
+//! Limits hold over all nodes that share a store of quotas (`gateway.limits_store`). A request normally takes from what its
+//! node holds already and costs no round trip ([`account`], [`slots`], which also say by how much nodes may err); what
+//! was used is settled afterwards ([`permit`], [`keeper`]). [`store`] says what happens while the store is lost.
 
-use crate::{Limits, Tenants, error::Refusal};
-use protocol::{ErrorCode, Failure, TenantId, Timestamp};
-use runtime::{Clock, metric};
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+mod account;
+mod keeper;
+mod local;
+mod meter;
+mod permit;
+mod quotas;
+mod redis;
+mod slots;
+mod store;
+#[cfg(test)]
+mod tests;
 
-/// How long a tenant waits that has its maximum of turns running.
-const TURN_BACK_OFF_MS: u64 = 1_000;
-const MINUTE_US: u64 = 60_000_000;
+pub(crate) use permit::{Permit, Reserve};
 
-/// The right to one running turn; dropping it gives it back.
-#[derive(Debug)]
-pub(crate) struct Permit(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+use crate::{Config, Tenants, error::Refusal};
+use keeper::Keeper;
+use meter::Meter;
+use protocol::{ErrorCode, Failure, TenantId};
+use runtime::{Context, metric};
+use std::{collections::HashMap, sync::Arc, time::Duration};
+use store::Store;
+use tokio::{runtime::Handle, task::AbortHandle};
 
-/// Every tenant's quota; one per process, bounded by the number of tenants.
-pub(crate) struct Admission {
-    clock: Arc<dyn Clock>,
-    meters: HashMap<TenantId, Meter>,
+/// Every tenant's quota as this node sees it; cheap to clone, bounded by the number of tenants.
+#[derive(Clone)]
+pub(crate) struct Admission(Arc<Open>);
+
+struct Open {
+    desk: Arc<Desk>,
+    background: Vec<AbortHandle>,
 }
 
-struct Meter {
-    limits: Limits,
-    bucket: Mutex<Bucket>,
-    turns: Arc<Semaphore>,
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.background.iter().for_each(AbortHandle::abort);
+    }
+}
+
+/// What permits share.
+struct Desk {
+    store: Store,
+    /// This node's name among those that share the store; new with each start.
+    node: String,
+    meters: HashMap<TenantId, Arc<Meter>>,
+    keeper: Keeper,
+    /// Turns whose reader left are settled here, not on the thread that served the reader.
+    handle: Handle,
+    /// No turn takes longer.
+    longest: Duration,
+}
+
+/// Why something is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Refused {
+    /// The quota is used up; after so many milliseconds there may be room.
+    Wait(u64),
+    /// Nobody knows, and so nobody passes.
+    Closed,
+}
+
+impl From<quotas::Lost> for Refused {
+    fn from(_: quotas::Lost) -> Self {
+        Self::Closed
+    }
 }
 
 impl Admission {
-    pub(crate) fn new(tenants: &Tenants, clock: Arc<dyn Clock>) -> Self {
-        let meters = tenants.iter().map(|tenant| (tenant.id.clone(), Meter::new(&tenant.limits))).collect();
-        Self { clock, meters }
+    /// Opens the store of quotas, and looks after it until the last clone is dropped.
+    pub(crate) async fn open(config: &Config, session: &actors::Config, tenants: &Tenants, context: &Context) -> Self {
+        let clock = context.clock.clone();
+        let store = match config.limits_url(&session.store) {
+            Some(url) => Store::shared(url, config.limits_on_loss, clock).await,
+            None => Store::local(clock),
+        };
+        let node = format!("gw_{}", context.random.uuid().simple());
+        let longest = Duration::from_millis(session.turn_deadline_ms.saturating_add(session.abandon_grace_ms));
+        let desk = Arc::new(Desk::new(store, node, tenants, longest));
+        let keep = tokio::spawn(Keeper::run(desk.clone()));
+        let watched = desk.clone();
+        let watch = tokio::spawn(async move { watched.store.watch().await });
+        Self(Arc::new(Open { desk, background: vec![keep.abort_handle(), watch.abort_handle()] }))
     }
 
     /// Counts one request of `tenant`.
-    pub(crate) fn request(&self, tenant: &TenantId) -> Result<(), Refusal> {
-        let meter = self.meter(tenant)?;
-        let taken = meter.bucket.lock().unwrap_or_else(PoisonError::into_inner).take(self.clock.now());
-        taken.map_err(|wait_ms| {
+    pub(crate) async fn request(&self, tenant: &TenantId) -> Result<(), Refusal> {
+        let (desk, meter) = (&self.0.desk, self.meter(tenant)?);
+        let taken = meter.request(&desk.store).await;
+        desk.keeper.note(meter);
+        taken.map_err(|refused| {
             let limit = meter.limits.requests_per_minute;
-            refuse(tenant, wait_ms, format!("more than {limit} requests per minute; try again in {wait_ms} ms"))
+            refuse(tenant, refused, |ms| format!("more than {limit} requests per minute; try again in {ms} ms"))
         })
     }
 
-    /// Admits one turn of `tenant`, which runs for as long as the permit lives.
-    pub(crate) fn turn(&self, tenant: &TenantId) -> Result<Permit, Refusal> {
-        let meter = self.meter(tenant)?;
-        meter.turns.clone().try_acquire_owned().map(Permit).map_err(|_| {
+    /// Admits one turn of `tenant`, which runs for as long as the permit lives and takes about `reserve`.
+    pub(crate) async fn turn(&self, tenant: &TenantId, reserve: Reserve) -> Result<Permit, Refusal> {
+        let (desk, meter) = (&self.0.desk, self.meter(tenant)?);
+        let slot = meter.turns.take(&desk.store, tenant, &desk.node).await;
+        desk.keeper.note(meter);
+        slot.map_err(|refused| {
             let limit = meter.limits.concurrent_turns;
-            refuse(tenant, TURN_BACK_OFF_MS, format!("{limit} turns are running already, which is this tenant's limit"))
+            let told = |_| format!("{limit} turns are running already, which is this tenant's limit");
+            refuse(tenant, refused, told)
+        })?;
+        let permit = Permit::new(desk.clone(), meter.clone());
+        permit.reserving(reserve).await.map_err(|refused| {
+            let limit = meter.limits.tokens_per_minute;
+            refuse(tenant, refused, |ms| format!("more than {limit} tokens per minute; try again in {ms} ms"))
         })
     }
 
-    fn meter(&self, tenant: &TenantId) -> Result<&Meter, Refusal> {
-        self.meters.get(tenant).ok_or_else(|| crate::error::internal("a tenant without a meter").into())
+    /// What an operator must know of the store of quotas, and whether requests are served nevertheless.
+    pub(crate) fn trouble(&self) -> Option<(&'static str, bool)> {
+        self.0.desk.store.trouble()
+    }
+
+    /// Gives back to other nodes what this one holds and does not use.
+    pub(crate) async fn close(&self) {
+        let Desk { store, node, meters, .. } = &*self.0.desk;
+        for meter in meters.values().filter(|meter| meter.is_busy()) {
+            meter.sweep(store, node, true).await;
+        }
+    }
+
+    fn meter(&self, tenant: &TenantId) -> Result<&Arc<Meter>, Refusal> {
+        let meter = self.0.desk.meters.get(tenant);
+        meter.ok_or_else(|| crate::error::internal("a tenant without a meter").into())
     }
 }
 
-fn refuse(tenant: &TenantId, wait_ms: u64, message: String) -> Refusal {
-    count(tenant, ErrorCode::RateLimited);
-    Refusal::until(wait_ms, Failure::new(ErrorCode::RateLimited, message))
+impl Desk {
+    fn new(store: Store, node: String, tenants: &Tenants, longest: Duration) -> Self {
+        let meter = |tenant: &crate::Tenant| (tenant.id.clone(), Arc::new(Meter::new(&tenant.id, &tenant.limits)));
+        let meters = tenants.iter().map(meter).collect();
+        Self { store, node, meters, keeper: Keeper::default(), handle: Handle::current(), longest }
+    }
+}
+
+fn refuse(tenant: &TenantId, refused: Refused, why: impl FnOnce(u64) -> String) -> Refusal {
+    match refused {
+        Refused::Wait(ms) => {
+            count(tenant, ErrorCode::RateLimited);
+            Refusal::until(ms, Failure::new(ErrorCode::RateLimited, why(ms)))
+        }
+        Refused::Closed => {
+            let why = "quotas cannot be counted now, and nobody passes uncounted; try again shortly";
+            behind(tenant, Failure::new(ErrorCode::Unavailable, why))
+        }
+    }
 }
 
 /// What the system behind the gateway answers to `tenant`, counted where it finds no capacity.
@@ -74,96 +165,4 @@ pub(crate) fn behind(tenant: &TenantId, failure: Failure) -> Refusal {
 
 fn count(tenant: &TenantId, code: ErrorCode) {
     metrics::counter!(metric::REFUSED, "tenant" => tenant.to_string(), "code" => code.name()).increment(1);
-}
-
-impl Meter {
-    fn new(limits: &Limits) -> Self {
-        let turns = usize::try_from(limits.concurrent_turns).unwrap_or(Semaphore::MAX_PERMITS);
-        Self {
-            limits: limits.clone(),
-            bucket: Mutex::new(Bucket::new(limits.requests_per_minute)),
-            turns: Arc::new(Semaphore::new(turns.min(Semaphore::MAX_PERMITS))),
-        }
-    }
-}
-
-/// A token bucket that holds a minute's worth, kept as the instant at which it will be full again: no timer refills it.
-struct Bucket {
-    token_us: u64,
-    full_at_us: u64,
-}
-
-impl Bucket {
-    fn new(per_minute: u32) -> Self {
-        Self { token_us: MINUTE_US / u64::from(per_minute.max(1)), full_at_us: 0 }
-    }
-
-    /// Takes a token; the error is the time in milliseconds after which there will be one.
-    fn take(&mut self, now: Timestamp) -> Result<(), u64> {
-        let now_us = now.0.saturating_mul(1_000);
-        // Clamped from above too: a clock that was set back must not lock a tenant out.
-        let full_at = self.full_at_us.clamp(now_us, now_us.saturating_add(MINUTE_US)).saturating_add(self.token_us);
-        let wait_us = (full_at - now_us).saturating_sub(MINUTE_US);
-        if wait_us > 0 {
-            return Err(wait_us.div_ceil(1_000));
-        }
-        self.full_at_us = full_at;
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{KeyHash, Tenant};
-    use runtime::clock::ManualClock;
-    use serde_json::json;
-
-    fn admission(requests: u32, turns: u32, clock: &ManualClock) -> (Admission, TenantId) {
-        let tenant: Tenant = serde_json::from_value(json!({"id": "a", "key_hashes": [KeyHash::of("k")],
-            "limits": {"requests_per_minute": requests, "concurrent_turns": turns}}))
-        .unwrap();
-        let id = tenant.id.clone();
-        (Admission::new(&Tenants::new([tenant]), Arc::new(clock.clone())), id)
-    }
-
-    #[test]
-    fn after_the_stated_wait_exactly_one_more_request_passes() {
-        let clock = ManualClock::at(1_700_000_000_000);
-        let (admission, a) = admission(7, 1, &clock);
-        (0..7).for_each(|_| admission.request(&a).unwrap());
-        let wait = admission.request(&a).unwrap_err().retry_after_ms().unwrap();
-        assert!((8_571..=8_572).contains(&wait), "{wait}");
-        clock.advance(wait - 1);
-        assert_eq!(admission.request(&a).unwrap_err().retry_after_ms(), Some(1));
-        clock.advance(1);
-        admission.request(&a).unwrap();
-        assert!(admission.request(&a).is_err());
-    }
-
-    #[test]
-    fn a_long_pause_saves_up_no_more_than_a_minute() {
-        let clock = ManualClock::at(0);
-        let (admission, a) = admission(3, 1, &clock);
-        clock.advance(3_600_000);
-        (0..3).for_each(|_| admission.request(&a).unwrap());
-        assert!(admission.request(&a).is_err());
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_locks_nobody_out() {
-        let (later, earlier) = (Timestamp(7_200_000), Timestamp(3_600_000));
-        let mut bucket = Bucket::new(1);
-        assert_eq!((bucket.take(later), bucket.take(earlier)), (Ok(()), Err(60_000)));
-    }
-
-    #[test]
-    fn a_dropped_permit_admits_the_next_turn() {
-        let (admission, a) = admission(1, 2, &ManualClock::at(0));
-        let (first, _second) = (admission.turn(&a).unwrap(), admission.turn(&a).unwrap());
-        let refusal = admission.turn(&a).unwrap_err();
-        assert_eq!(refusal.into_failure().code, ErrorCode::RateLimited);
-        drop(first);
-        admission.turn(&a).unwrap();
-    }
 }

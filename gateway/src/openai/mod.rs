@@ -10,7 +10,7 @@ mod sampling;
 mod stream;
 mod tools;
 
-use crate::{answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sse};
+use crate::{admission::Reserve, answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sse};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path, Payload},
@@ -36,15 +36,15 @@ pub(crate) async fn complete(
     let knowledge = knows(&gateway.config.model, &asked.model)?;
     let (stream, include_usage, logprobs) = (asked.stream, asked.include_usage, asked.logprobs);
     let model = asked.model.clone();
-    let permit = gateway.admission.turn(caller.tenant())?;
-    let mut turn = gateway
-        .registry
-        .complete(caller.tenant(), asked.into_completion(knowledge)?)
-        .await
-        .map_err(|failure| caller.refused(failure))?;
+    let completion = asked.into_completion(knowledge)?;
+    let reserve = Reserve::completion(&completion, gateway.registry.config());
+    let mut permit = gateway.admission.turn(caller.tenant(), reserve).await?;
+    let mut turn =
+        gateway.registry.complete(caller.tenant(), completion).await.map_err(|failure| caller.refused(failure))?;
+    permit.runs(&turn);
     let head = Head { job: turn.job().clone(), created: gateway.context.clock.now().0 / 1_000, model };
     if !stream {
-        let answer = Answer::of(&mut turn).await?;
+        let answer = Answer::of(&mut turn, &mut permit).await?;
         return Ok(HttpResponse::Ok().json(response::completion(&head, &answer, logprobs)));
     }
     let pulse = gateway.config.keep_alive();

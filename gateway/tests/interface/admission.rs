@@ -5,7 +5,7 @@ use crate::{
     stage::{SOON, Stage, refused},
 };
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 #[tokio::test]
@@ -69,5 +69,50 @@ async fn a_turn_counts_until_its_stream_is_dropped() {
     while ask("hi").send().await.unwrap().status() != 200 {
         assert!(patience.elapsed() < SOON, "the permit was not given back");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// A call with 900 tokens to answer, as one of a tenant that has 1,000.
+fn costly(content: &str, stream: bool) -> Value {
+    json!({"model": "tiny", "stream": stream, "max_tokens": 900, "messages": [{"role": "user", "content": content}]})
+}
+
+#[tokio::test]
+async fn tokens_are_reserved_while_a_turn_runs_and_settled_at_any_end() {
+    let stage = Stage::with(json!({}), json!({"tokens_per_minute": 1_000})).await;
+    let ask = |content: &str, stream: bool| stage.post("/v1/chat/completions", &costly(content, stream)).send();
+    // Each of them costs 20 tokens at most, while any two would not fit beside each other.
+    assert_eq!(ask("hi", false).await.unwrap().status(), 200);
+    Reader::new(ask("hi", true).await.unwrap()).rest().await;
+    Reader::new(ask("break", true).await.unwrap()).rest().await;
+    assert_eq!(ask("break", false).await.unwrap().status(), 502);
+    let mut running = Reader::new(ask("hang", true).await.unwrap());
+    while !running.next().await.unwrap().data.contains("well") {}
+    let response = ask("hi", false).await.unwrap();
+    let wait: u64 = response.headers()["retry-after-ms"].to_str().unwrap().parse().unwrap();
+    assert!((40_000..=60_000).contains(&wait), "{wait}");
+    refused(response, 429, "rate_limited", None).await;
+    // Who leaves pays what was generated, and no more.
+    drop(running);
+    let patience = Instant::now();
+    while ask("hi", false).await.unwrap().status() != 200 {
+        assert!(patience.elapsed() < SOON, "the reserve was not given back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let metrics = stage.client.get(stage.url("/metrics")).send().await.unwrap().text().await.unwrap();
+    for kind in ["prompt", "completion"] {
+        let labels = format!("frontdesk_tenant_tokens_total{{tenant=\"a\",kind=\"{kind}\"}}");
+        assert!(metrics.contains(&labels), "{metrics}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_repeated_is_paid_once() {
+    // A message reserves 3,512 tokens: there is room for one, and for what a few really cost.
+    let stage = Stage::with(json!({}), json!({"tokens_per_minute": 3_600})).await;
+    let path = format!("/v1/sessions/{}/messages", stage.session().await);
+    let message = json!({"content": "hi", "client_message_id": "m1"});
+    for _ in 0..30 {
+        Reader::new(stage.post(&path, &message).send().await.unwrap()).rest().await;
     }
 }
