@@ -1,5 +1,6 @@
 //! Section `[gateway]`.
 
+use crate::{Upstream, passthrough};
 use runtime::config::Problem;
 use serde::{Deserialize, Serialize};
 use std::{
@@ -37,6 +38,8 @@ pub struct Config {
     pub limits_on_loss: OnLoss,
     /// The engine's own name of its model, offered beside `frontdesk`; empty: not offered.
     pub model: String,
+    /// Models that OpenAI-compatible servers answer directly, without broker and session.
+    pub upstreams: Vec<Upstream>,
 }
 
 /// What happens to quotas while their store is lost.
@@ -63,6 +66,7 @@ impl Default for Config {
             limits_store: String::new(),
             limits_on_loss: OnLoss::Local,
             model: String::new(),
+            upstreams: Vec::new(),
         }
     }
 }
@@ -90,6 +94,7 @@ impl Config {
         if self.model == crate::openai::ASSISTANT {
             problems.push(Problem::new("gateway.model", &self.model, "another name: this one is the assistant's"));
         }
+        problems.extend(passthrough::problems(&self.upstreams, [crate::openai::ASSISTANT, &self.model]));
         problems
     }
 

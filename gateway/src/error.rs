@@ -30,6 +30,11 @@ impl Refusal {
         self.retry_after_ms
     }
 
+    /// The HTTP status.
+    pub(crate) fn status(&self) -> u16 {
+        self.failure.code.status()
+    }
+
     /// What went wrong.
     pub(crate) fn into_failure(self) -> Failure {
         self.failure

@@ -18,6 +18,7 @@ mod messages;
 mod observe;
 mod openai;
 mod ops;
+mod passthrough;
 mod routes;
 mod server;
 mod sessions;
@@ -26,5 +27,6 @@ mod sse;
 mod tenant;
 
 pub use config::{Config, OnLoss};
+pub use passthrough::{Secret, Upstream};
 pub use server::{run, run_ops};
 pub use tenant::{KeyHash, Limits, Tenant, Tenants};

@@ -1,6 +1,13 @@
 //! Runs the server until the process is to stop, then lets streams finish.
 
-use crate::{Config, Tenants, admission::Admission, observe::observe, ops::Ops, routes};
+use crate::{
+    Config, Tenants,
+    admission::Admission,
+    observe::observe,
+    ops::Ops,
+    passthrough::{Target, Upstreams},
+    routes,
+};
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
 use runtime::Context;
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
@@ -49,12 +56,15 @@ pub async fn run(
 // Not part of `run`: the builder cannot be sent between threads, and so must not live across its await.
 fn interface(gateway: Gateway, ops: Ops, listener: TcpListener) -> io::Result<Server> {
     let (config, context) = (gateway.config.clone(), gateway.context.clone());
+    let targets = config.upstreams.iter().map(Target::new).collect::<io::Result<Vec<_>>>()?;
     let (gateway, ops) = (web::Data::new(gateway), web::Data::new(ops));
     bound_unread(&listener);
     let app = move || {
         App::new()
             .app_data(gateway.clone())
             .app_data(ops.clone())
+            // Made anew on each thread, whose connections stay there.
+            .app_data(web::Data::new(Upstreams::new(&targets)))
             .configure(routes::all)
             .default_service(web::to(routes::not_found))
             .wrap(from_fn(observe))

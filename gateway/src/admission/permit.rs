@@ -34,6 +34,17 @@ impl Reserve {
         Self(Usage { prompt_tokens, completion_tokens: asked.sampling.max_tokens.unwrap_or(config.answer_tokens) })
     }
 
+    /// Of a request whose body goes to another server as it is: three bytes of it are about a token in any language.
+    pub(crate) fn passing(body: usize, max_tokens: Option<u32>, config: &actors::Config) -> Self {
+        let prompt_tokens = u32::try_from(body / 3).unwrap_or(u32::MAX);
+        Self(Usage { prompt_tokens, completion_tokens: max_tokens.unwrap_or(config.answer_tokens) })
+    }
+
+    /// For which tokens of either kind.
+    pub(crate) fn usage(self) -> Usage {
+        self.0
+    }
+
     /// All of it.
     pub(super) fn total(self) -> u64 {
         total(self.0)
@@ -85,6 +96,14 @@ impl Permit {
         }
         charge.turn = Some(Turn { job, ending });
         self.0 = Some(charge);
+    }
+
+    /// Settles what was used where no turn ran: another server answered.
+    pub(crate) fn used(&mut self, usage: Usage) {
+        if let Some(charge) = self.0.take() {
+            charge.meter.count(usage);
+            charge.close(usage);
+        }
     }
 
     /// An event of the turn; the last one settles.

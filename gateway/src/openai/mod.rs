@@ -10,7 +10,10 @@ mod sampling;
 mod stream;
 mod tools;
 
-use crate::{admission::Reserve, answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sse};
+use crate::{
+    Config, admission::Reserve, answer::Answer, auth::Caller, body, error::Refusal, passthrough::Upstreams,
+    server::Gateway, sse,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path, Payload},
@@ -29,10 +32,15 @@ pub(crate) const ASSISTANT: &str = "frontdesk";
 pub(crate) async fn complete(
     gateway: Data<Gateway>,
     caller: Caller,
+    upstreams: Data<Upstreams>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Refusal> {
-    let asked = Request::read(&body::json_bytes(&request, payload, &gateway.config).await?)?;
+    let body = body::json_bytes(&request, payload, &gateway.config).await?;
+    if let Some(upstream) = upstreams.of(&body) {
+        return upstream.complete(&gateway, &caller, &request, body).await;
+    }
+    let asked = Request::read(&body)?;
     let knowledge = knows(&gateway.config.model, &asked.model)?;
     let (stream, include_usage, logprobs) = (asked.stream, asked.include_usage, asked.logprobs);
     let model = asked.model.clone();
@@ -55,8 +63,7 @@ pub(crate) async fn complete(
 
 /// The models this gateway offers.
 pub(crate) async fn models(gateway: Data<Gateway>, _caller: Caller) -> HttpResponse {
-    let names = [ASSISTANT, gateway.config.model.as_str()];
-    let data: Vec<_> = names.into_iter().filter(|name| !name.is_empty()).map(entry).collect();
+    let data: Vec<_> = names(&gateway.config).map(entry).collect();
     HttpResponse::Ok().json(json!({"object": "list", "data": data}))
 }
 
@@ -66,8 +73,16 @@ pub(crate) async fn model(
     _caller: Caller,
     name: Path<String>,
 ) -> Result<HttpResponse, Refusal> {
-    knows(&gateway.config.model, &name)?;
+    if names(&gateway.config).all(|offered| offered != name.as_str()) {
+        return Err(unknown(&name).into());
+    }
     Ok(HttpResponse::Ok().json(entry(&name)))
+}
+
+/// Every model by its name.
+fn names(config: &Config) -> impl Iterator<Item = &str> {
+    let own = [ASSISTANT, config.model.as_str()].into_iter().filter(|name| !name.is_empty());
+    own.chain(config.upstreams.iter().map(|upstream| upstream.model.as_str()))
 }
 
 fn entry(name: &str) -> Value {
@@ -79,12 +94,14 @@ fn knows(bare: &str, asked: &str) -> Result<bool, Failure> {
     match asked {
         ASSISTANT => Ok(true),
         name if !name.is_empty() && name == bare => Ok(false),
-        _ => {
-            let shown: String = asked.chars().take(100).collect();
-            let message = format!("there is no model {shown:?}; GET /v1/models lists them");
-            Err(Failure { code: ErrorCode::ModelNotFound, message, param: Some("model".into()) })
-        }
+        _ => Err(unknown(asked)),
     }
+}
+
+fn unknown(asked: &str) -> Failure {
+    let shown: String = asked.chars().take(100).collect();
+    let message = format!("there is no model {shown:?}; GET /v1/models lists them");
+    Failure { code: ErrorCode::ModelNotFound, message, param: Some("model".into()) }
 }
 
 /// A turn that fails at once fails with its own status, so that clients repeat what is worth repeating; after `pulse` the

@@ -16,4 +16,6 @@ mod sse;
 mod stage;
 mod streams;
 mod tracing;
+mod upstream;
+mod upstreams;
 mod worker;
