@@ -1,13 +1,13 @@
 //! What customers ask for: checks at the door, and the turn's specification.
 
 use crate::{
-    Completion, Config, Persona, Profile, SessionView,
+    Completion, Config, Persona, Profile, SessionView, apology,
     env::Env,
     lang,
     prompt::{Grounded, Prompt, estimate},
-    turn::{Knowledge, Spec},
+    turn::{Fallback, Knowledge, Patience, Spec},
 };
-use protocol::{ChatMessage, ErrorCode, Failure, JobId, Lang, Role, Sampling, Submit, TenantId, Timestamp};
+use protocol::{ChatMessage, ErrorCode, Failure, Format, JobId, Lang, Role, Sampling, Submit, TenantId, Timestamp};
 
 /// The assistant's temperature: close to the passages, without the loops of a greedy small model.
 const TEMPERATURE: f32 = 0.2;
@@ -26,9 +26,31 @@ impl Ask {
     /// Refuses what no session could answer; the failure names the field.
     pub fn check(&self, config: &Config) -> Result<(), Failure> {
         match self {
-            Ask::Message(submit) => check_text("content", &submit.content, config.message_bytes),
-            Ask::Completion(completion) => check_completion(completion, config),
+            Ask::Message(submit) => check_text("content", &submit.content, config.message_bytes)?,
+            Ask::Completion(completion) => check_completion(completion, config)?,
         }
+        match self.deadline_ms() {
+            Some(0) => Err(Failure::invalid("deadline_ms", "the deadline must be at least 1 ms")),
+            _ => Ok(()),
+        }
+    }
+
+    /// After how many milliseconds the answer is of no use to the client, if it says so.
+    fn deadline_ms(&self) -> Option<u64> {
+        match self {
+            Ask::Message(submit) => submit.deadline_ms,
+            Ask::Completion(completion) => completion.deadline_ms,
+        }
+    }
+
+    /// What is said without the model; a client that wants the model itself, or another format than text, is told of the
+    /// failure instead.
+    fn fallback(&self, config: &Config, lang: &Lang) -> Option<Fallback> {
+        let is_text = match self {
+            Ask::Message(_) => true,
+            Ask::Completion(completion) => completion.knowledge && completion.sampling.format == Format::Text,
+        };
+        is_text.then(|| Fallback { faq_score: config.faq_fallback_score, apology: apology::of(lang) })
     }
 
     /// Refuses what the prompt has no room for; the failure names the field.
@@ -48,8 +70,8 @@ impl Ask {
     /// The turn that answers it, accepted at `accepted`.
     pub fn spec(&self, env: &Env, tenant: &TenantId, view: &SessionView, job: JobId, accepted: Timestamp) -> Spec {
         let Profile { persona, weight } = env.profile(tenant);
-        let lang = self.lang(view, &persona);
-        let prompt = self.prompt(&env.config, persona, lang.clone(), || view.chat());
+        let (lang, config) = (self.lang(view, &persona), &env.config);
+        let prompt = self.prompt(config, persona, lang.clone(), || view.chat());
         let (question, completion) = match self {
             Ask::Message(submit) => (Some(submit.content.as_str()), None),
             Ask::Completion(completion) => {
@@ -58,17 +80,23 @@ impl Ask {
         };
         Spec {
             job,
+            patience: Patience {
+                queue_wait_ms: config.breaker_queue_wait_ms,
+                first_token_ms: config.breaker_first_token_ms,
+                give_up_ms: config.first_token_deadline_ms,
+            },
+            fallback: self.fallback(config, &lang),
             lang,
-            knowledge: question.map(|query| Knowledge { query: query.to_string(), top_k: env.config.passages }),
+            knowledge: question.map(|query| Knowledge { query: query.to_string(), top_k: config.passages }),
             prompt,
             sampling: sampling(env, completion.map(Box::as_ref)),
             tools: completion.map(|c| c.tools.clone()).unwrap_or_default(),
             // Nobody sees the assistant think, so nobody should have to wait for it.
             thinking: completion.and_then(|c| c.thinking).or(question.is_some().then_some(false)),
             shows_asides: completion.is_some(),
-            deadline: accepted.after_ms(env.config.turn_deadline_ms),
-            retrieval_deadline: env.now().after_ms(env.config.retrieval_deadline_ms),
-            stall_ms: env.config.stall_ms,
+            deadline: accepted.after_ms(config.turn_deadline_ms.min(self.deadline_ms().unwrap_or(u64::MAX))),
+            retrieval_deadline: env.now().after_ms(config.retrieval_deadline_ms),
+            stall_ms: config.stall_ms,
             priority: completion.map(|completion| completion.priority).unwrap_or_default(),
             weight,
             worker: None,

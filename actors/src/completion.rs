@@ -18,6 +18,8 @@ pub struct Completion {
     pub tools: Tools,
     /// Whether the model is to think before it answers; absent: the assistant does not, the bare model as it is used to.
     pub thinking: Option<bool>,
+    /// The answer is of no use to the client after this many milliseconds; absent: the configured time.
+    pub deadline_ms: Option<u64>,
 }
 
 /// What a client asks of the sampling; absent: the configured or usual value.

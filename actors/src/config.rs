@@ -12,8 +12,20 @@ pub struct Config {
     pub store: String,
     /// A turn fails when it has not ended after this many milliseconds.
     pub turn_deadline_ms: u64,
-    /// A turn goes on without passages when retrieval has not answered after this many milliseconds.
+    /// A turn does without retrieval when that has not answered after this many milliseconds.
     pub retrieval_deadline_ms: u64,
+    /// A turn does without the model when its first token has not come after this many milliseconds; 0: it waits until
+    /// `turn_deadline_ms`.
+    pub first_token_deadline_ms: u64,
+    /// A job that is not begun after this many milliseconds counts against the engine; 0: the time does not matter.
+    pub breaker_queue_wait_ms: u64,
+    /// A first token that has not come after this many milliseconds counts against the engine; 0: the time does not matter.
+    pub breaker_first_token_ms: u64,
+    /// For about this many milliseconds an engine, or retrieval, that is too slow or fails is left alone; 0: it never is.
+    pub breaker_open_ms: u64,
+    /// Without the model a curated answer is given whose question is at least as similar as this (cosine, -1 to 1; above 1:
+    /// none is).
+    pub faq_fallback_score: f32,
     /// A stream that pauses for this many milliseconds after its first token is taken up by another attempt.
     pub stall_ms: u64,
     /// For this many milliseconds a session's next turn goes to the worker of the last one, which has it in the cache; 0: to
@@ -57,6 +69,11 @@ impl Default for Config {
             store: "memory:".into(),
             turn_deadline_ms: 120_000,
             retrieval_deadline_ms: 5_000,
+            first_token_deadline_ms: 10_000,
+            breaker_queue_wait_ms: 2_000,
+            breaker_first_token_ms: 2_000,
+            breaker_open_ms: 5_000,
+            faq_fallback_score: 0.8,
             stall_ms: 30_000,
             affinity_ms: 600_000,
             idle_ms: 600_000,
@@ -94,14 +111,22 @@ impl Config {
                 problems.push(Problem::new(&format!("session.{key}"), value, format!("{min} to {max}")));
             }
         }
+        let score = self.faq_fallback_score;
+        if !(-1.0..=2.0).contains(&score) {
+            problems.push(Problem::new("session.faq_fallback_score", score, "-1 to 2"));
+        }
         problems
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 19] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 23] {
         const DAY: u64 = 24 * 3600 * 1000;
         [
             ("turn_deadline_ms", self.turn_deadline_ms, 100, DAY),
             ("retrieval_deadline_ms", self.retrieval_deadline_ms, 1, DAY),
+            ("first_token_deadline_ms", self.first_token_deadline_ms, 0, DAY),
+            ("breaker_queue_wait_ms", self.breaker_queue_wait_ms, 0, DAY),
+            ("breaker_first_token_ms", self.breaker_first_token_ms, 0, DAY),
+            ("breaker_open_ms", self.breaker_open_ms, 0, DAY),
             ("stall_ms", self.stall_ms, 10, DAY),
             ("affinity_ms", self.affinity_ms, 0, topology::AFFINITY_MAX_AGE_MS),
             ("idle_ms", self.idle_ms, 10, DAY),

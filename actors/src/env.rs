@@ -1,7 +1,8 @@
 //! What every session actor of the node shares.
 
 use crate::{
-    Config, Profile, Profiles, affinity::Affinity, load::Load, publish::Publisher, replies::Routes, store::SessionStore,
+    Config, Profile, Profiles, affinity::Affinity, breaker::Breakers, load::Load, publish::Publisher, replies::Routes,
+    store::SessionStore,
 };
 use protocol::{JobId, TenantId, Timestamp};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub(crate) struct Env {
     pub routes: Arc<Routes>,
     pub load: Arc<Load>,
     pub affinity: Affinity,
+    pub breakers: Arc<Breakers>,
 }
 
 impl Env {

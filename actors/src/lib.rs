@@ -14,7 +14,9 @@
 //! Everything that the registry offers is safe to drop at any time.
 
 mod affinity;
+mod apology;
 mod ask;
+mod breaker;
 mod cited;
 mod completion;
 mod config;

@@ -18,15 +18,6 @@ pub enum Prompt {
     Grounded(Grounded),
 }
 
-/// What is known of the question.
-#[derive(Debug, Clone, Copy)]
-pub enum Found<'a> {
-    /// The knowledge was searched; best first, possibly nothing.
-    Passages(&'a [Passage]),
-    /// The search failed or took too long.
-    NotSearched,
-}
-
 /// The parts of a grounded prompt.
 #[derive(Debug, Clone)]
 pub struct Grounded {
@@ -63,11 +54,12 @@ pub fn estimate(text: &str) -> u32 {
 }
 
 impl Prompt {
-    /// The prompt for what retrieval found.
-    pub fn build(&self, found: Found<'_>) -> Built {
+    /// The prompt for the passages that were found, best first; a bare one has no use for them. Without a search there is
+    /// nothing that a grounded answer could rest on, and so no prompt.
+    pub fn build(&self, passages: &[Passage]) -> Built {
         match self {
             Prompt::Bare(messages) => Built { messages: messages.clone(), citations: Vec::new() },
-            Prompt::Grounded(parts) => parts.build(found),
+            Prompt::Grounded(parts) => parts.build(passages),
         }
     }
 }
@@ -81,8 +73,7 @@ impl Grounded {
     }
 
     /// Passages go in best first until one does not fit, then past turns, newest first.
-    fn build(&self, found: Found<'_>) -> Built {
-        let passages = if let Found::Passages(passages) = found { passages } else { &[] };
+    fn build(&self, passages: &[Passage]) -> Built {
         let mut room = self.room().saturating_sub(estimate(&self.question));
         let (mut quotes, mut citations) = (Vec::new(), Vec::new());
         for (number, passage) in (1..).zip(passages) {
@@ -92,10 +83,10 @@ impl Grounded {
             quotes.push(quoted);
             citations.push(citation(number, passage));
         }
-        let rest = match found {
-            Found::Passages([]) => Rest::Nothing,
-            Found::Passages(_) if !quotes.is_empty() => Rest::Quotes(&quotes),
-            Found::Passages(_) | Found::NotSearched => Rest::Unknown,
+        let rest = match passages {
+            [] => Rest::Nothing,
+            _ if !quotes.is_empty() => Rest::Quotes(&quotes),
+            _ => Rest::Unknown,
         };
         let mut messages = vec![ChatMessage::new(Role::System, self.system())];
         messages.extend_from_slice(self.recent(room));
@@ -152,7 +143,7 @@ fn defuse(text: &str) -> String {
 enum Rest<'a> {
     Quotes(&'a [String]),
     Nothing,
-    /// The knowledge was not searched, or none of what was found fits.
+    /// Something was found, but none of it fits.
     Unknown,
 }
 

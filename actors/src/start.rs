@@ -3,6 +3,7 @@
 use crate::{
     Config, Profiles, Registry,
     affinity::Affinity,
+    breaker::Breakers,
     env::Env,
     load::Load,
     publish::Publisher,
@@ -64,8 +65,9 @@ pub async fn start_with(
     let background = [dispatcher.abort_handle(), checker.abort_handle()];
     let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
     let load = Load::new(config.max_sessions);
-    let env =
-        Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity: Affinity::default() });
+    let breakers = Breakers::new(&config, context.clock.clone(), context.random.clone());
+    let affinity = Affinity::default();
+    let env = Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity, breakers });
     Ok(Registry(Arc::new(Inner { env, shards, threads, background })))
 }
 

@@ -42,6 +42,11 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
+    /// Whether it says no more than that there is no answer now.
+    fn is_apology(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| turn.degraded) && self.citations.is_empty()
+    }
+
     /// Bytes of its texts.
     fn bytes(&self) -> usize {
         let cited = self.citations.iter().map(|citation| citation.title.len() + citation.passage.len());
@@ -60,6 +65,9 @@ pub struct TurnRecord {
     pub finish_reason: FinishReason,
     /// Tokens it took.
     pub usage: Usage,
+    /// Whether it was answered without the model.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub degraded: bool,
 }
 
 impl SessionView {
@@ -92,9 +100,10 @@ impl SessionView {
         self.messages.get(asked + 1)
     }
 
-    /// What was said, as a model takes it; questions without an answer are left out.
+    /// What was said, as a model takes it. Questions without an answer are left out, and those that were answered by an
+    /// apology, which a model would repeat.
     pub fn chat(&self) -> Vec<ChatMessage> {
-        let pairs = self.messages.chunks_exact(2).filter(|pair| !pair[1].content.is_empty());
+        let pairs = self.messages.chunks_exact(2).filter(|pair| !pair[1].content.is_empty() && !pair[1].is_apology());
         pairs.flatten().map(|m| ChatMessage::new(m.role, m.content.clone())).collect()
     }
 }

@@ -12,6 +12,13 @@ use std::{
 /// Every key with its default, as shipped.
 pub const DEFAULTS: &str = include_str!("../default.toml");
 
+/// Other defaults of `frontdesk all` with an engine on a CPU, which takes seconds to read a long prompt.
+const ON_CPU: &[(&str, &str)] = &[
+    ("first_token_deadline_ms = 10_000", "first_token_deadline_ms = 60_000"),
+    ("breaker_queue_wait_ms = 2_000", "breaker_queue_wait_ms = 20_000"),
+    ("breaker_first_token_ms = 2_000", "breaker_first_token_ms = 30_000"),
+];
+
 /// The root of the configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -84,6 +91,9 @@ pub fn load(common: &Common, command: &Command) -> Result<Config, ConfigError> {
     flags.extend(common.listen.map(|listen| ("gateway.listen", listen.to_string())));
     flags.extend(common.data_dir.as_ref().map(|dir| ("data_dir", dir.display().to_string())));
     let mut config: Config = runtime::config::load(DEFAULTS, common.config.as_deref(), &flags)?;
+    if matches!(command, Command::All) && computes_on_cpu(&config.inference) {
+        config = runtime::config::load(&defaults_on_cpu(), common.config.as_deref(), &flags)?;
+    }
     if let Some(folder) = &common.demo {
         config.tenants.push(demo_tenant(folder)?);
     }
@@ -92,6 +102,15 @@ pub fn load(common: &Common, command: &Command) -> Result<Config, ConfigError> {
     }
     let problems = problems(&config, command);
     if problems.is_empty() { Ok(config) } else { Err(ConfigError(problems)) }
+}
+
+fn computes_on_cpu(inference: &worker_gpu::Config) -> bool {
+    let is_ours = ["candle:", "dummy:"].iter().any(|scheme| inference.engine.starts_with(scheme));
+    is_ours && inference.devices.iter().any(|device| device == "cpu")
+}
+
+fn defaults_on_cpu() -> String {
+    ON_CPU.iter().fold(DEFAULTS.to_string(), |text, (usual, slow)| text.replace(usual, slow))
 }
 
 fn problems(config: &Config, command: &Command) -> Vec<Problem> {
@@ -169,6 +188,19 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_engine_on_a_cpu_has_more_time_unless_the_configuration_says_how_much() {
+        let session = |args: &[&str]| {
+            let args = ["frontdesk", "--demo", "../deploy/demo"].iter().chain(args);
+            let cli = <crate::cli::Cli as clap::Parser>::try_parse_from(args).unwrap();
+            load(&cli.common, &cli.command.unwrap_or(Command::All)).unwrap().session
+        };
+        let times = |s: &actors::Config| (s.first_token_deadline_ms, s.breaker_queue_wait_ms, s.breaker_first_token_ms);
+        assert_eq!(times(&session(&[])), (60_000, 20_000, 30_000));
+        assert_eq!(times(&session(&["--set", "session.breaker_queue_wait_ms=2000"])), (60_000, 2_000, 30_000));
+        assert_eq!(times(&session(&["--set", "inference.engine=echo:"])), times(&actors::Config::default()));
+    }
 
     #[test]
     fn the_shipped_file_says_what_the_code_defaults_to() {

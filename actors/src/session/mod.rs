@@ -2,6 +2,7 @@
 
 mod commit;
 mod handlers;
+mod held;
 mod messages;
 mod observe;
 mod outbox;

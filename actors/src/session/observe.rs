@@ -64,13 +64,20 @@ impl Observed {
                 metrics::histogram!(metric::TURN_FIRST_TOKEN).record(self.seconds(now));
             }
             TurnEvent::Token { .. } | TurnEvent::Aside { .. } => {}
-            TurnEvent::Finished { finish_reason, usage, .. } => {
+            TurnEvent::Finished { finish_reason, usage, degraded, citations, .. } => {
+                if *degraded {
+                    self.degraded(if citations.is_empty() { "apology" } else { "faq" });
+                }
                 self.span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
                 self.span.record("gen_ai.usage.output_tokens", usage.completion_tokens);
                 self.ended(reason_name(*finish_reason), now);
             }
             TurnEvent::Failed(failure) => self.ended(failure.code.name(), now),
         }
+    }
+
+    fn degraded(&self, with: &'static str) {
+        metrics::counter!(metric::DEGRADED, "tenant" => self.tenant.clone(), "with" => with).increment(1);
     }
 
     fn ended(&mut self, outcome: &'static str, now: Timestamp) {

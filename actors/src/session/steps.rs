@@ -31,11 +31,17 @@ impl Session {
         let running = self.running.as_mut()?;
         match effect {
             Effect::Retrieve { job: id, deadline, body } => {
+                if let Err(failure) = running.held.search(&self.env, &tenant) {
+                    return Some(Input::Refused { job: id, failure });
+                }
                 running.observed.retrieval();
                 let traceparent = running.observed.traceparent();
                 self.push(Outgoing::Retrieve(Job { tenant, id, deadline, traceparent, body }))
             }
             Effect::Infer { job: id, deadline, body, worker } => {
+                if let Err(failure) = running.held.infer(&self.env, &tenant, &body) {
+                    return Some(Input::Refused { job: id, failure });
+                }
                 running.observed.generation();
                 let traceparent = running.observed.traceparent();
                 (running.asked, running.sent_to) = (now, worker.clone());
@@ -52,6 +58,10 @@ impl Session {
                 }
                 running.observed.model(&model);
                 running.log.set_model(model);
+                None
+            }
+            Effect::Judge(part, verdict) => {
+                running.held.judge(part, verdict);
                 None
             }
             Effect::Emit(event) => {

@@ -1,6 +1,6 @@
 //! Turns of a session: those that wait and the one that runs.
 
-use super::{Session, observe::Observed};
+use super::{Session, held::Held, observe::Observed};
 use crate::{
     SessionView, StoredMessage, TurnLog, TurnRecord, TurnStream,
     ask::Ask,
@@ -62,6 +62,7 @@ pub(super) struct Running {
     /// To which worker it was sent; `None` once that has become known to be right or wrong.
     pub sent_to: Option<WorkerId>,
     pub served: Option<Served>,
+    pub held: Held,
     pub ask: Ask,
     accepted: Timestamp,
     watches: [SpawnHandle; 2],
@@ -85,8 +86,8 @@ impl Running {
             client_message_id: submit.client_message_id.clone(),
             turn: None,
         };
-        let Answer { text, reason, usage, citations, last_seq, .. } = answer;
-        let turn = TurnRecord { job: self.log.job().clone(), last_seq, finish_reason: reason, usage };
+        let Answer { text, reason, usage, citations, last_seq, degraded, .. } = answer;
+        let turn = TurnRecord { job: self.log.job().clone(), last_seq, finish_reason: reason, usage, degraded };
         let answer = StoredMessage {
             role: Role::Assistant,
             content: text,
@@ -117,7 +118,7 @@ fn submit(ask: &Ask) -> Option<&Submit> {
 /// The answer that the session keeps for the message `id`, as a turn that has ended.
 pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStream> {
     let stored = view.answer_to(id)?;
-    let TurnRecord { job, last_seq, finish_reason, usage } = stored.turn.clone()?;
+    let TurnRecord { job, last_seq, finish_reason, usage, degraded } = stored.turn.clone()?;
     let (text, citations) = (stored.content.clone(), stored.citations.clone());
     let mut events = vec![(0, TurnEvent::Retrieved { citations: citations.clone() })];
     if !text.is_empty() {
@@ -125,7 +126,6 @@ pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStr
     }
     let last_seq = last_seq.max(events.len() as u64);
     let (reasoning, tool_calls) = (String::new(), Vec::new());
-    let degraded = false;
     events.push((
         last_seq,
         TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded },
@@ -168,6 +168,7 @@ impl Session {
             asked: accepted,
             sent_to: None,
             served: None,
+            held: Held::default(),
             ask,
             accepted,
             watches,

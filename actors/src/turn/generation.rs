@@ -8,7 +8,7 @@ pub(super) struct Generation {
     /// Tokens that earlier jobs of the turn generated.
     pub tokens_before: u32,
     /// When text was last shown; the stream must not pause long after it.
-    pub last_token: Option<Timestamp>,
+    last_token: Option<Timestamp>,
     attempt: u32,
     /// Which delivery's frames are followed, once there are any.
     delivery: Option<u64>,
@@ -69,6 +69,11 @@ impl Generation {
             (self.delivery, self.next) = (Some(reply.delivery), 0);
         }
         is_begun_anew
+    }
+
+    /// When a pause of `ms` milliseconds after the last token will be over.
+    pub fn stalls_at(&self, ms: u64) -> Option<Timestamp> {
+        self.last_token.map(|at| at.after_ms(ms))
     }
 
     /// Tokens came at `now`, and with them `something` that the answer goes on from.

@@ -1,6 +1,9 @@
 //! What goes into a turn and what comes out.
 
-use crate::prompt::Prompt;
+use crate::{
+    breaker::{Part, Verdict},
+    prompt::Prompt,
+};
 use protocol::{
     Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Priority, Reply, RetrievalJob, Sampling, Timestamp,
     ToolCall, Tools, TurnEvent, Usage, WorkerId,
@@ -27,16 +30,40 @@ pub struct Spec {
     pub shows_asides: bool,
     /// The turn fails at this instant.
     pub deadline: Timestamp,
-    /// The turn goes on without passages at this instant.
+    /// The turn does without retrieval at this instant.
     pub retrieval_deadline: Timestamp,
     /// A pause this long (in milliseconds) after the first token means that frames were lost.
     pub stall_ms: u64,
+    /// How long the model is waited for.
+    pub patience: Patience,
+    /// What is said when the model or retrieval is out of reach; `None`: the turn fails.
+    pub fallback: Option<Fallback>,
     /// How urgent it is.
     pub priority: Priority,
     /// The tenant's share of the GPU workers in relation to others'.
     pub weight: u32,
     /// The worker that has the conversation in its cache.
     pub worker: Option<WorkerId>,
+}
+
+/// How long the model is waited for, in milliseconds from the first inference job on; 0: for ever.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Patience {
+    /// A job that is not begun by then counts against the engine.
+    pub queue_wait_ms: u64,
+    /// A first token that has not come by then counts against the engine.
+    pub first_token_ms: u64,
+    /// The turn does without the model when its first token has not come by then, if it has a [`Fallback`].
+    pub give_up_ms: u64,
+}
+
+/// What is said without the model.
+#[derive(Debug, Clone, Copy)]
+pub struct Fallback {
+    /// A curated answer is given whose question is at least as similar (cosine, -1 to 1).
+    pub faq_score: f32,
+    /// Else this is said.
+    pub apology: &'static str,
 }
 
 /// What to retrieve.
@@ -63,8 +90,15 @@ pub enum Input {
     Reply(Reply),
     /// Replies to the turn had to be dropped.
     Lost,
-    /// The broker did not take `job`.
+    /// The broker did not take `job`, as far as is known.
     PublishFailed {
+        /// Which job.
+        job: JobId,
+        /// Why.
+        failure: Failure,
+    },
+    /// `job` was not published: there is no room for it, or what would do it is left alone for a while.
+    Refused {
         /// Which job.
         job: JobId,
         /// Why.
@@ -116,6 +150,8 @@ pub enum Effect {
         /// The engine's name of the model.
         model: String,
     },
+    /// How a part did that the turn waited for; told once for each search and once for the turn's inference.
+    Judge(Part, Verdict),
     /// Show an event to the customer.
     Emit(TurnEvent),
     /// Store the question and its answer, then report [`Input::Committed`] or [`Input::CommitFailed`].
@@ -139,12 +175,14 @@ pub struct Answer {
     pub tool_calls: Vec<ToolCall>,
     /// The number of the event that tells it.
     pub last_seq: u64,
+    /// Whether it was said without the model.
+    pub degraded: bool,
 }
 
 impl Answer {
     /// The event that tells it.
     pub fn event(&self) -> TurnEvent {
-        let Self { text, reason, usage, citations, reasoning, tool_calls, .. } = self.clone();
-        TurnEvent::Finished { text, finish_reason: reason, usage, citations, reasoning, tool_calls, degraded: false }
+        let Self { text, reason, usage, citations, reasoning, tool_calls, degraded, .. } = self.clone();
+        TurnEvent::Finished { text, finish_reason: reason, usage, citations, reasoning, tool_calls, degraded }
     }
 }

@@ -7,34 +7,43 @@
 //! log's, is bounded by [`Spec::sampling`]'s `max_tokens` times [`BYTES_PER_TOKEN`].
 //!
 //! ```text
-//!        Accepted              passages, or none in time        whole, stopped or cut
+//!        Accepted              passages                         whole, stopped or cut
 //!  New ────────────▶ Retrieving ──────────────▶ Generating ─────────────▶ Committing
 //!   │                 │  ▲  │ Lost              │  ▲  │ torn, stalled, Lost   │
 //!   │                 │  └──┘                   │  └──┘                       │ Committed,
-//!   │ Fail            │ Fail, Abandoned,        │ Fail, Abandoned, PublishFailed, │ CommitFailed
+//!   │ Fail            │ Fail, Abandoned,        │ Fail, Abandoned,            │ CommitFailed
 //!   ▼                 ▼ Stop                    ▼ Stop before any text        ▼
 //!   └─────────────────┴──────────▶ Done ◀───────┴─────────────────────────────┘
 //! ```
 //!
 //! Without knowledge a turn goes from `New` to `Generating`. `Lost` in `Retrieving` searches again until the deadline of
 //! retrieval; a break in `Generating` asks another job to continue after what has been generated.
+//!
+//! When retrieval has no answer, or the model none in time (see [`Patience`]), is refused or fails, the turn gives up: with
+//! a [`Fallback`], and before its first word, it goes to `Committing` with a degraded answer, else to `Done` with a failure.
+//! It never asks the model about what could not be looked up.
 
+mod degrade;
+mod frames;
 mod generation;
 mod io;
 mod said;
+mod wait;
 
-pub use io::{Answer, Effect, Input, Knowledge, Spec};
+pub use io::{Answer, Effect, Fallback, Input, Knowledge, Patience, Spec};
 
 use crate::{
+    breaker::{Part, Verdict},
     cited::cited,
-    prompt::{Built, Found},
+    prompt::Built,
 };
 use generation::{Generation, Taken};
 use protocol::{
-    Aside, Citation, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Priority, Reply, RetrievalJob,
-    Timestamp, TokenLogprob, TurnEvent, Usage,
+    Citation, ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, Passage, Priority, Reply,
+    RetrievalJob, Timestamp, TurnEvent, Usage,
 };
 use said::Said;
+use wait::Wait;
 
 /// A worker that sends more text than this for each token it may generate is cut off.
 pub const BYTES_PER_TOKEN: usize = 256;
@@ -49,13 +58,6 @@ enum Phase {
     Done,
 }
 
-/// What a frame adds to the answer.
-struct Piece {
-    text: String,
-    tokens: u32,
-    logprobs: Vec<TokenLogprob>,
-}
-
 /// One turn, from a customer's message to its last event.
 pub struct Turn {
     spec: Spec,
@@ -65,6 +67,11 @@ pub struct Turn {
     said: Said,
     tokens: u32,
     prompt_tokens: Option<u32>,
+    /// The curated answer that retrieval found.
+    faq: Option<FaqMatch>,
+    wait: Wait,
+    /// What an answer without the model refers to, once there is one.
+    degraded: Option<Vec<Citation>>,
     /// Retrieval and inference jobs so far.
     searches: u32,
     jobs: u32,
@@ -73,8 +80,20 @@ pub struct Turn {
 impl Turn {
     /// A turn that awaits [`Input::Accepted`].
     pub fn new(spec: Spec) -> Self {
-        let (said, prompt) = (Said::default(), Built::default());
-        Self { spec, phase: Phase::New, prompt, emitted: 0, said, tokens: 0, prompt_tokens: None, searches: 0, jobs: 0 }
+        Self {
+            spec,
+            phase: Phase::New,
+            prompt: Built::default(),
+            emitted: 0,
+            said: Said::default(),
+            tokens: 0,
+            prompt_tokens: None,
+            faq: None,
+            wait: Wait::default(),
+            degraded: None,
+            searches: 0,
+            jobs: 0,
+        }
     }
 
     /// Whether the last event has been emitted.
@@ -87,8 +106,9 @@ impl Turn {
         match &self.phase {
             Phase::Retrieving(_) => Some(self.spec.retrieval_deadline.min(self.spec.deadline)),
             Phase::Generating(generation) => {
-                let stall = generation.last_token.map_or(self.spec.deadline, |at| at.after_ms(self.spec.stall_ms));
-                Some(stall.min(self.spec.deadline))
+                let (patience, stall_ms) = (self.spec.patience, self.spec.stall_ms);
+                let ends = [generation.stalls_at(stall_ms), self.wait.late_at(patience), self.gives_up_at()];
+                ends.into_iter().flatten().chain([self.spec.deadline]).min()
             }
             Phase::New | Phase::Committing(_) | Phase::Done => None,
         }
@@ -102,6 +122,7 @@ impl Turn {
             Input::Reply(reply) => self.reply(reply, now, &mut todo),
             Input::Lost => self.lost(now, &mut todo),
             Input::PublishFailed { job, failure } => self.publish_failed(&job, failure, &mut todo),
+            Input::Refused { job, failure } => self.refused(&job, failure, &mut todo),
             Input::Tick => self.tick(now, &mut todo),
             Input::Stop => self.stop(&mut todo),
             Input::Abandoned => self.fail(unread(), &mut todo),
@@ -117,10 +138,10 @@ impl Turn {
             return;
         }
         if now >= self.spec.deadline {
-            return self.fail(deadline_exceeded(), todo);
+            return self.give_up(deadline_exceeded(), todo);
         }
         match &self.spec.knowledge {
-            None => self.grounded(Found::NotSearched, todo),
+            None => self.grounded(&[], now, todo),
             Some(knowledge) => self.search(knowledge.job(&self.spec.lang), todo),
         }
     }
@@ -135,41 +156,55 @@ impl Turn {
 
     fn reply(&mut self, reply: Reply, now: Timestamp, todo: &mut Vec<Effect>) {
         match &mut self.phase {
-            Phase::Retrieving(job) if *job == reply.job => self.retrieved(reply.events, todo),
+            Phase::Retrieving(job) if *job == reply.job => self.retrieved(reply.events, now, todo),
             Phase::Generating(generation) => match generation.take(reply) {
                 Taken::Events(events) => self.frames(events, now, todo),
-                Taken::Torn => self.restart(todo),
+                Taken::Torn => self.restart(now, todo),
             },
             _ => {}
         }
     }
 
-    fn retrieved(&mut self, events: Vec<Event>, todo: &mut Vec<Effect>) {
+    fn retrieved(&mut self, events: Vec<Event>, now: Timestamp, todo: &mut Vec<Effect>) {
         for event in events {
             match event {
-                Event::Retrieved(found) => return self.grounded(Found::Passages(&found.passages), todo),
-                Event::Failed(_) => return self.grounded(Found::NotSearched, todo),
+                Event::Retrieved(found) => {
+                    todo.push(Effect::Judge(Part::Retrieval, Verdict::Good));
+                    self.faq = found.faq;
+                    return self.grounded(&found.passages, now, todo);
+                }
+                Event::Failed(_) => return self.unsearched(true, todo),
                 _ => {}
             }
         }
     }
 
+    /// There is no word from retrieval; whether that `counts` against it.
+    fn unsearched(&mut self, counts: bool, todo: &mut Vec<Effect>) {
+        if counts {
+            todo.push(Effect::Judge(Part::Retrieval, Verdict::Failed));
+        }
+        let message = "the knowledge base could not be looked up; try again shortly";
+        self.give_up(Failure::new(ErrorCode::Unavailable, message), todo);
+    }
+
     /// What the answer may rest on is known: say so and ask for the answer.
-    fn grounded(&mut self, found: Found<'_>, todo: &mut Vec<Effect>) {
-        self.prompt = self.spec.prompt.build(found);
+    fn grounded(&mut self, passages: &[Passage], now: Timestamp, todo: &mut Vec<Effect>) {
+        self.prompt = self.spec.prompt.build(passages);
         self.announce(self.prompt.citations.clone(), todo);
-        self.generate(todo);
+        self.generate(now, todo);
     }
 
     fn announce(&mut self, citations: Vec<Citation>, todo: &mut Vec<Effect>) {
         self.emit(TurnEvent::Retrieved { citations }, todo);
     }
 
-    fn generate(&mut self, todo: &mut Vec<Effect>) {
+    fn generate(&mut self, now: Timestamp, todo: &mut Vec<Effect>) {
         let Some(prefix) = self.said.prefix() else {
             let message = "the answer broke off within a tool call; send the request again";
             return self.end_with(TurnEvent::Failed(Failure::new(ErrorCode::Unavailable, message)), todo);
         };
+        self.wait.ask(now);
         let job = part(&self.spec.job, 'g', self.jobs);
         let again = self.jobs > 0;
         self.jobs += 1;
@@ -190,91 +225,29 @@ impl Turn {
         todo.push(Effect::Infer { job, deadline: self.spec.deadline, body: Box::new(body), worker });
     }
 
-    fn frames(&mut self, events: Vec<Event>, now: Timestamp, todo: &mut Vec<Effect>) {
-        for event in events {
-            match event {
-                Event::Started { worker, model, prompt_tokens } => {
-                    self.prompt_tokens.get_or_insert(prompt_tokens);
-                    todo.push(Effect::Started { worker, model });
-                }
-                Event::Token { text, tokens, logprobs } => self.token(Piece { text, tokens, logprobs }, now, todo),
-                Event::Aside(aside) => self.aside(aside, now, todo),
-                Event::Finished { reason, usage } => return self.finished(reason, usage, todo),
-                Event::Failed(failure) => return self.end_with(TurnEvent::Failed(failure), todo),
-                Event::Retrieved(_) | Event::Ingested(_) | Event::Deleted | Event::Documents { .. } => {}
-            }
-            if !matches!(self.phase, Phase::Generating(_)) {
-                return;
-            }
-        }
-    }
-
-    fn token(&mut self, piece: Piece, now: Timestamp, todo: &mut Vec<Effect>) {
-        let Piece { text, tokens, logprobs } = piece;
-        self.said.token(&text);
-        self.generated(tokens, !text.is_empty(), now);
-        if !text.is_empty() || !logprobs.is_empty() {
-            self.emit(TurnEvent::Token { text, logprobs }, todo);
-        }
-        self.bound(todo);
-    }
-
-    fn aside(&mut self, aside: Aside, now: Timestamp, todo: &mut Vec<Effect>) {
-        let shown = self.spec.shows_asides;
-        self.said.aside(&aside, shown);
-        self.generated(aside.tokens, true, now);
-        if shown && !(aside.reasoning.is_empty() && aside.calls.is_empty()) {
-            self.emit(TurnEvent::Aside { reasoning: aside.reasoning, calls: aside.calls }, todo);
-        }
-        self.bound(todo);
-    }
-
-    fn generated(&mut self, tokens: u32, something: bool, now: Timestamp) {
-        self.tokens = self.tokens.saturating_add(tokens);
-        if let Phase::Generating(generation) = &mut self.phase {
-            generation.showed(something, now);
-        }
-    }
-
-    fn bound(&mut self, todo: &mut Vec<Effect>) {
-        let most = (self.spec.sampling.max_tokens as usize).saturating_mul(BYTES_PER_TOKEN);
-        if self.said.bytes > most {
-            self.cancel(todo);
-            self.complete(FinishReason::Length, todo);
-        }
-    }
-
-    fn finished(&mut self, reason: FinishReason, usage: Usage, todo: &mut Vec<Effect>) {
-        if let Phase::Generating(generation) = &self.phase {
-            self.tokens = generation.tokens_before.saturating_add(usage.completion_tokens).max(self.tokens);
-        }
-        self.prompt_tokens.get_or_insert(usage.prompt_tokens);
-        self.complete(reason, todo);
-    }
-
     /// The stream broke: another job continues after what the customer has seen.
-    fn restart(&mut self, todo: &mut Vec<Effect>) {
+    fn restart(&mut self, now: Timestamp, todo: &mut Vec<Effect>) {
         self.cancel(todo);
         if self.tokens >= self.spec.sampling.max_tokens {
             self.complete(FinishReason::Length, todo);
         } else if self.jobs > MAX_RESTARTS {
             let message = "the answer broke off too often; try again later";
-            self.end_with(TurnEvent::Failed(Failure::new(ErrorCode::EngineFailed, message)), todo);
+            self.engine_failed(Failure::new(ErrorCode::EngineFailed, message), todo);
         } else {
-            self.generate(todo);
+            self.generate(now, todo);
         }
     }
 
     fn lost(&mut self, now: Timestamp, todo: &mut Vec<Effect>) {
         match &self.phase {
-            Phase::Generating(_) => self.restart(todo),
+            Phase::Generating(_) => self.restart(now, todo),
             Phase::Retrieving(_) => {
                 self.cancel(todo);
                 match &self.spec.knowledge {
                     Some(knowledge) if self.searches <= MAX_RESTARTS && now < self.spec.retrieval_deadline => {
                         self.search(knowledge.job(&self.spec.lang), todo)
                     }
-                    _ => self.grounded(Found::NotSearched, todo),
+                    _ => self.unsearched(true, todo),
                 }
             }
             Phase::New | Phase::Committing(_) | Phase::Done => {}
@@ -286,30 +259,57 @@ impl Turn {
         match &self.phase {
             Phase::Retrieving(job) if job == failed => {
                 self.cancel(todo);
-                self.grounded(Found::NotSearched, todo)
+                self.unsearched(true, todo)
             }
             Phase::Generating(generation) if generation.job == *failed => {
                 self.cancel(todo);
-                self.end_with(TurnEvent::Failed(failure), todo)
+                self.engine_failed(failure, todo)
             }
             _ => {}
         }
     }
 
+    fn refused(&mut self, refused: &JobId, failure: Failure, todo: &mut Vec<Effect>) {
+        match &self.phase {
+            Phase::Retrieving(job) if job == refused => self.unsearched(false, todo),
+            Phase::Generating(generation) if generation.job == *refused => self.give_up(failure, todo),
+            _ => {}
+        }
+    }
+
     fn tick(&mut self, now: Timestamp, todo: &mut Vec<Effect>) {
-        if now >= self.spec.deadline {
-            return self.fail(deadline_exceeded(), todo);
-        }
-        if self.wake_at().is_some_and(|due| now >= due) {
-            match self.phase {
-                Phase::Retrieving(_) => {
-                    self.cancel(todo);
-                    self.grounded(Found::NotSearched, todo);
-                }
-                Phase::Generating(_) => self.restart(todo),
-                Phase::New | Phase::Committing(_) | Phase::Done => {}
+        let (is_past, is_over) = (|at: Timestamp| now >= at, self.gives_up_at());
+        match &self.phase {
+            Phase::Committing(_) | Phase::Done => {}
+            Phase::Retrieving(_) if is_past(self.spec.retrieval_deadline) => {
+                self.cancel(todo);
+                self.unsearched(true, todo);
             }
+            Phase::Generating(generation) => {
+                let has_stalled = generation.stalls_at(self.spec.stall_ms).is_some_and(is_past);
+                judge(self.wait.late(self.spec.patience, now), todo);
+                let gives_up = is_over.is_some_and(is_past);
+                if gives_up {
+                    judge(self.wait.failed(), todo);
+                }
+                if gives_up || is_past(self.spec.deadline) {
+                    self.cancel(todo);
+                    self.give_up(deadline_exceeded(), todo);
+                } else if has_stalled {
+                    self.restart(now, todo);
+                }
+            }
+            Phase::New | Phase::Retrieving(_) if is_past(self.spec.deadline) => {
+                self.cancel(todo);
+                self.give_up(deadline_exceeded(), todo);
+            }
+            Phase::New | Phase::Retrieving(_) => {}
         }
+    }
+
+    /// When the model is waited for no longer, where something can be said without it.
+    fn gives_up_at(&self) -> Option<Timestamp> {
+        self.spec.fallback.and_then(|_| self.wait.over_at(self.spec.patience))
     }
 
     /// What was shown is the answer; if that is nothing, nothing is stored and a repeat of the message is answered anew.
@@ -352,10 +352,12 @@ impl Turn {
 
     fn answer(&self, reason: FinishReason) -> Answer {
         let usage = Usage { prompt_tokens: self.prompt_tokens.unwrap_or(0), completion_tokens: self.tokens };
-        let citations = cited(&self.said.text, &self.prompt.citations);
+        let citations = self.degraded.clone();
+        let citations = citations.unwrap_or_else(|| cited(&self.said.text, &self.prompt.citations));
         let Said { text, reasoning, calls, .. } = &self.said;
         let (text, reasoning, tool_calls) = (text.clone(), reasoning.clone(), calls.clone());
-        Answer { text, reason, usage, citations, reasoning, tool_calls, last_seq: self.emitted }
+        let (last_seq, degraded) = (self.emitted, self.degraded.is_some());
+        Answer { text, reason, usage, citations, reasoning, tool_calls, last_seq, degraded }
     }
 
     fn committed(&mut self, failure: Option<Failure>, todo: &mut Vec<Effect>) {
@@ -374,6 +376,10 @@ impl Turn {
         self.emitted += 1;
         todo.push(Effect::Emit(event));
     }
+}
+
+fn judge(verdict: Option<Verdict>, todo: &mut Vec<Effect>) {
+    todo.extend(verdict.map(|verdict| Effect::Judge(Part::Inference, verdict)));
 }
 
 /// The id of a turn's `n`th job of a kind, so that one id finds all of a turn's logs; `turn` is from [`JobId::from_uuid`].

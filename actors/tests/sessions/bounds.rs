@@ -1,8 +1,8 @@
 //! What is refused, and that it is refused early.
 
-use crate::support::{Step, System, collect, failed, finished, message, tenant};
+use crate::support::{Step, System, collect, finished, message, tenant};
 use actors::{Completion, Config, SamplingRequest};
-use protocol::{ChatMessage, ErrorCode, InferenceJob, Priority, Role, Tools};
+use protocol::{ChatMessage, ErrorCode, InferenceJob, Priority, Role};
 
 fn answer(_: &InferenceJob, _: u32) -> Vec<Step> {
     vec![Step::Say("Yes.")]
@@ -69,8 +69,7 @@ async fn bad_messages_are_refused_with_their_field() {
     let call = |messages, max_tokens| {
         let sampling = SamplingRequest { max_tokens, ..SamplingRequest::default() };
         let priority = Priority::Interactive;
-        let asked =
-            Completion { messages, knowledge: true, sampling, priority, tools: Tools::default(), thinking: None };
+        let asked = Completion { messages, knowledge: true, sampling, priority, ..Completion::default() };
         system.registry.complete(&acme, asked)
     };
     let user = vec![ChatMessage::new(Role::User, "hi")];
@@ -83,20 +82,6 @@ async fn bad_messages_are_refused_with_their_field() {
     for messages in [vec![], vec![ChatMessage::new(Role::Assistant, "hi")]] {
         assert_eq!(call(messages, None).await.unwrap_err().param.as_deref(), Some("messages"));
     }
-}
-
-#[tokio::test]
-async fn without_a_retrieval_worker_the_turn_goes_on_and_says_so() {
-    let broker = runtime::broker::connect("memory:", std::time::Duration::from_secs(1)).await.unwrap();
-    let config = Config { retrieval_deadline_ms: 100, turn_deadline_ms: 400, ..Config::default() };
-    let store = crate::support::memory_store(&config).await;
-    let registry = crate::support::node("node-1", &broker, &store, &config).await;
-    let session = registry.create(&tenant()).await.unwrap().id;
-    let stream = registry.submit(&tenant(), &session, message("How?", None)).await.unwrap();
-    let events = collect(stream).await;
-    assert_eq!(events.len(), 2, "retrieved, failed");
-    assert_eq!(failed(&events), ErrorCode::DeadlineExceeded);
-    assert_eq!(broker.depth("q.inference").await.unwrap(), 0, "the job expired with the turn");
 }
 
 #[tokio::test]

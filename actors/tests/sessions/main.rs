@@ -5,6 +5,7 @@
 mod affinity;
 mod bounds;
 mod cut;
+mod degraded;
 mod hiccups;
 mod lifecycle;
 mod observed;

@@ -2,16 +2,16 @@
 
 use actors::{Config, Persona, Profile, Profiles, Registry, TurnStream, start_with, store};
 use protocol::{
-    Cancel, ClientMessageId, DocumentId, DocumentReport, Envelope, Event, FinishReason, InferenceJob, JobId,
-    KnowledgeJob, NodeId, Passage, Reply, RetrievalJob, Retrieved, SessionId, Submit, TenantId, TurnEvent, Usage,
-    WorkerId, topology,
+    Cancel, ClientMessageId, DocumentId, DocumentReport, Envelope, ErrorCode, Event, Failure, FaqMatch, FinishReason,
+    InferenceJob, JobId, KnowledgeJob, NodeId, Passage, Reply, RetrievalJob, Retrieved, SessionId, Submit, TenantId,
+    TurnEvent, Usage, WorkerId, topology,
 };
 use runtime::{Broker, Context, Health, Message, broker, clock};
 use serde::Serialize;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -26,6 +26,8 @@ pub enum Step {
     Die,
     /// Ends without a last frame, as when it is lost.
     Vanish,
+    /// Says that the engine failed.
+    Fail,
 }
 
 pub type Script = dyn Fn(&InferenceJob, u32) -> Vec<Step> + Send + Sync;
@@ -37,12 +39,18 @@ pub struct FakeWorker {
     pub jobs: Mutex<Vec<Envelope<InferenceJob>>>,
     pub queries: Mutex<Vec<RetrievalJob>>,
     pub cancelled: Mutex<Vec<JobId>>,
+    /// Searches fail.
+    pub is_blind: AtomicBool,
 }
+
+/// The curated answer that fits questions about passwords.
+pub const CURATED: &str = "Press Forgot password.";
 
 impl FakeWorker {
     pub async fn start(broker: Arc<dyn Broker>, script: Box<Script>) -> Arc<Self> {
         let (jobs, queries, cancelled) = Default::default();
-        let worker = Arc::new(Self { broker: broker.clone(), script, jobs, queries, cancelled });
+        let is_blind = AtomicBool::new(false);
+        let worker = Arc::new(Self { broker: broker.clone(), script, jobs, queries, cancelled, is_blind });
         let mut retrieval = broker.consume(topology::RETRIEVAL, 8).await.unwrap();
         let mut inference = broker.consume(topology::INFERENCE, 8).await.unwrap();
         let mut ingest = broker.consume(topology::INGEST, 8).await.unwrap();
@@ -99,8 +107,18 @@ impl FakeWorker {
         self.queries.lock().unwrap().push(job.body.clone());
         let document = DocumentId::parse(format!("faq-of-{}", job.tenant)).unwrap();
         let text = "Open Settings and press Reset password.".to_string();
+        let score = if job.body.query.contains("password") { 0.95 } else { 0.2 };
+        let faq = FaqMatch {
+            document: document.clone(),
+            chunk: 7,
+            question: "I forgot it".into(),
+            answer: CURATED.into(),
+            score,
+        };
         let passage = Passage { document, chunk: 0, title: "Passwords".into(), text, score: 1.0 };
-        self.answer(&job, Event::Retrieved(Retrieved { passages: vec![passage], faq: None })).await;
+        let found = Event::Retrieved(Retrieved { passages: vec![passage], faq: Some(faq) });
+        let failed = || Event::Failed(Failure::new(ErrorCode::Unavailable, "the index is away"));
+        self.answer(&job, if self.is_blind.load(Ordering::SeqCst) { failed() } else { found }).await;
         delivery.ack().await.unwrap();
     }
 
@@ -108,9 +126,7 @@ impl FakeWorker {
         let job: Envelope<KnowledgeJob> = serde_json::from_slice(&delivery.body).unwrap();
         let event = match &job.body {
             KnowledgeJob::List => Event::Documents { documents: Vec::new() },
-            KnowledgeJob::Delete { .. } => {
-                Event::Failed(protocol::Failure::new(protocol::ErrorCode::DocumentNotFound, "no such document"))
-            }
+            KnowledgeJob::Delete { .. } => Event::Failed(Failure::new(ErrorCode::DocumentNotFound, "no such document")),
             KnowledgeJob::Put { name, format, content } => Event::Ingested(DocumentReport {
                 document: protocol::DocumentInfo {
                     id: DocumentId::parse("d").unwrap(),
@@ -148,6 +164,11 @@ impl FakeWorker {
                 }
                 Step::Die => return delivery.requeue().await.unwrap(),
                 Step::Vanish => return delivery.ack().await.unwrap(),
+                Step::Fail => {
+                    events.push(Event::Failed(Failure::new(ErrorCode::EngineFailed, "out of order")));
+                    self.reply(&job.reply_to, &frames(&job, delivery.attempt, seq, events)).await;
+                    return delivery.ack().await.unwrap();
+                }
             }
             let count = events.len() as u64;
             let events = std::mem::take(&mut events);
@@ -252,7 +273,7 @@ pub fn finished(events: &[(u64, TurnEvent)]) -> (String, FinishReason) {
     }
 }
 
-pub fn failed(events: &[(u64, TurnEvent)]) -> protocol::ErrorCode {
+pub fn failed(events: &[(u64, TurnEvent)]) -> ErrorCode {
     match &events.last().expect("events").1 {
         TurnEvent::Failed(failure) => failure.code,
         other => panic!("{other:?}"),

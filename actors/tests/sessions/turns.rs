@@ -1,8 +1,8 @@
 //! What a customer sees of a turn.
 
-use crate::support::{Step, System, collect, eventually, failed, finished, message, tenant, text_of};
+use crate::support::{Step, System, collect, eventually, finished, message, tenant, text_of};
 use actors::{Completion, Config, SamplingRequest};
-use protocol::{ChatMessage, ErrorCode, FinishReason, InferenceJob, JobId, Lang, Priority, Role, Tools, TurnEvent};
+use protocol::{ChatMessage, ErrorCode, FinishReason, InferenceJob, JobId, Lang, Priority, Role, TurnEvent};
 use std::time::Duration;
 
 fn answer(_: &InferenceJob, _: u32) -> Vec<Step> {
@@ -212,16 +212,6 @@ async fn a_stream_that_falls_silent_is_taken_up() {
 }
 
 #[tokio::test]
-async fn a_turn_past_its_deadline_fails_and_is_not_remembered() {
-    let config = Config { turn_deadline_ms: 200, ..Config::default() };
-    let system = System::start(config, |_, _| vec![Step::AwaitCancel]).await;
-    let session = system.session().await;
-    assert_eq!(failed(&collect(system.say(&session, "How?").await).await), ErrorCode::DeadlineExceeded);
-    eventually("the job is cancelled", || system.worker.cancelled.lock().unwrap().len() == 1).await;
-    assert_eq!(system.registry.view(&tenant(), &session).await.unwrap().messages, []);
-}
-
-#[tokio::test]
 async fn a_stateless_call_is_answered_and_its_reader_s_leaving_cancels_it() {
     let system = System::start(Config::default(), |job, _| match job.messages.len() {
         1 => vec![Step::Say("4")],
@@ -235,8 +225,7 @@ async fn a_stateless_call_is_answered_and_its_reader_s_leaving_cancels_it() {
         knowledge: false,
         sampling,
         priority: Priority::Batch,
-        tools: Tools::default(),
-        thinking: None,
+        ..Completion::default()
     };
     let events = collect(system.registry.complete(&tenant(), bare.clone()).await.unwrap()).await;
     assert_eq!(finished(&events).0, "4");

@@ -18,7 +18,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     web::{Data, Path, Payload},
 };
-use actors::TurnStream;
+use actors::{Completion, TurnStream};
 use protocol::{ErrorCode, Failure, TurnEvent};
 use request::Request;
 use response::Head;
@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// The model that answers as the tenant's assistant, with its knowledge.
 pub(crate) const ASSISTANT: &str = "frontdesk";
+/// The header with the client's deadline in milliseconds; OpenAI's body has no field for it.
+const DEADLINE: &str = "x-deadline-ms";
 
 /// Answers a conversation, streamed or whole.
 pub(crate) async fn complete(
@@ -43,8 +45,8 @@ pub(crate) async fn complete(
     let asked = Request::read(&body)?;
     let knowledge = knows(&gateway.config.model, &asked.model)?;
     let (stream, include_usage, logprobs) = (asked.stream, asked.include_usage, asked.logprobs);
-    let model = asked.model.clone();
-    let completion = asked.into_completion(knowledge)?;
+    let (model, deadline_ms) = (asked.model.clone(), deadline_ms(&request)?);
+    let completion = Completion { deadline_ms, ..asked.into_completion(knowledge)? };
     let reserve = Reserve::completion(&completion, gateway.registry.config());
     let mut permit = gateway.admission.turn(caller.tenant(), reserve).await?;
     let mut turn =
@@ -59,6 +61,13 @@ pub(crate) async fn complete(
     early_failure(&turn, pulse).await.map_err(|failure| caller.refused(failure))?;
     let mut chunks = stream::Chunks::new(head, include_usage);
     Ok(sse::respond(turn, permit, pulse, move |_, event| chunks.encode(event)))
+}
+
+/// After how many milliseconds the answer is of no use to the client, if its header says so.
+fn deadline_ms(request: &HttpRequest) -> Result<Option<u64>, Failure> {
+    let Some(value) = request.headers().get(DEADLINE) else { return Ok(None) };
+    let parsed = value.to_str().ok().and_then(|text| text.trim().parse().ok()).filter(|ms| *ms > 0);
+    parsed.map(Some).ok_or_else(|| Failure::invalid(DEADLINE, "expected milliseconds, at least 1, such as 10000"))
 }
 
 /// The models this gateway offers.

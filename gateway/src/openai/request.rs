@@ -98,7 +98,7 @@ impl Request {
             ));
         }
         let Self { messages, sampling, priority, tools, thinking, .. } = self;
-        Ok(Completion { messages, knowledge, sampling, priority, tools, thinking })
+        Ok(Completion { messages, knowledge, sampling, priority, tools, thinking, deadline_ms: None })
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) fn completion(head: &Head, answer: &Answer, logprobs: bool) -> Value 
     let mut object = head.object("chat.completion", json!([choice]));
     object["usage"] = usage(answer.usage);
     cite(&mut object, &answer.citations);
+    mark(&mut object, answer.degraded);
     object
 }
 
@@ -63,6 +64,13 @@ pub(super) fn tool_call_delta(piece: &ToolCallDelta) -> Value {
 pub(super) fn cite(object: &mut Value, citations: &[Citation]) {
     if !citations.is_empty() {
         object["citations"] = json!(citations);
+    }
+}
+
+/// Says that the answer is not the model's, where it is not: a field beside OpenAI's own.
+pub(super) fn mark(object: &mut Value, degraded: bool) {
+    if degraded {
+        object["degraded"] = json!(true);
     }
 }
 

@@ -33,12 +33,12 @@ impl Chunks {
             TurnEvent::Retrieved { .. } => {}
             TurnEvent::Token { text, logprobs } => out += &self.text(&text, &logprobs),
             TurnEvent::Aside { reasoning, calls } => out += &self.aside(&reasoning, &calls),
-            TurnEvent::Finished { text, finish_reason, usage, citations, .. } => {
+            TurnEvent::Finished { text, finish_reason, usage, citations, degraded, .. } => {
                 // An answer that was not generated has no tokens to stream.
                 if !self.has_text && !text.is_empty() {
                     out += &self.text(&text, &[]);
                 }
-                out += &self.end(finish_reason, usage, &citations);
+                out += &self.end(finish_reason, usage, &citations, degraded);
             }
             TurnEvent::Failed(failure) => out += &data(&error::object(&failure)),
         }
@@ -66,9 +66,10 @@ impl Chunks {
         out
     }
 
-    fn end(&self, reason: FinishReason, usage: Usage, citations: &[Citation]) -> String {
+    fn end(&self, reason: FinishReason, usage: Usage, citations: &[Citation], degraded: bool) -> String {
         let mut last = self.object(json!([choice(json!({}), Some(reason))]));
         response::cite(&mut last, citations);
+        response::mark(&mut last, degraded);
         let mut out = data(&last);
         if self.include_usage {
             let mut object = self.object(json!([]));

@@ -135,6 +135,36 @@ async fn a_failure_at_once_has_its_own_status_and_says_when_to_come_back() {
 }
 
 #[tokio::test]
+async fn an_answer_without_the_model_is_marked() {
+    let stage = Stage::start().await;
+    let body: Value = complete(&stage, &ask("frontdesk", "refuse", json!({}))).await.json().await.unwrap();
+    let said = body["choices"][0]["message"]["content"].as_str().unwrap();
+    assert!(body["degraded"] == true && said.contains("a person"), "{body}");
+    let stream = complete(&stage, &ask("frontdesk", "refuse", json!({"stream": true}))).await;
+    let events = Reader::new(stream).rest().await;
+    let marked: Vec<bool> = events.iter().map(|event| event.data.contains("\"degraded\":true")).collect();
+    assert_eq!(marked.iter().rev().take(2).collect::<Vec<_>>(), [&false, &true], "the last chunk before the end");
+    assert_eq!(marked.iter().filter(|is| **is).count(), 1);
+    let body: Value = complete(&stage, &ask("frontdesk", "hi", json!({}))).await.json().await.unwrap();
+    assert!(body.get("degraded").is_none(), "{body}");
+}
+
+#[tokio::test]
+async fn a_client_may_say_how_long_the_answer_is_of_use() {
+    let stage = Stage::start().await;
+    let within = |model: &str, ms: &str| {
+        let body = ask(model, "silent", json!({}));
+        stage.post("/v1/chat/completions", &body).header("x-deadline-ms", ms).send()
+    };
+    let body: Value = within("frontdesk", "200").await.unwrap().json().await.unwrap();
+    assert_eq!(body["degraded"], true, "{body}");
+    refused(within("tiny", "200").await.unwrap(), 504, "deadline_exceeded", None).await;
+    for bad in ["0", "soon", "-1"] {
+        refused(within("tiny", bad).await.unwrap(), 400, "invalid_request", Some("x-deadline-ms")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_failure_in_the_middle_is_an_event() {
     let stage = Stage::start().await;
     let events = Reader::new(complete(&stage, &ask("tiny", "break", json!({"stream": true}))).await).rest().await;

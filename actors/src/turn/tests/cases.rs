@@ -3,20 +3,20 @@
 use crate::{
     Persona,
     prompt::{Grounded, Prompt},
-    turn::{Effect, Input, Knowledge, MAX_RESTARTS, Spec, Turn},
+    turn::{Effect, Input, Knowledge, MAX_RESTARTS, Patience, Spec, Turn},
 };
 use protocol::{
     Aside, DocumentId, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Lang, Passage, Priority, Reply,
     Retrieved, Sampling, Timestamp, ToolCall, ToolCallDelta, Tools, TurnEvent, Usage, WorkerId,
 };
 
-const NOW: Timestamp = Timestamp(100);
+pub(super) const NOW: Timestamp = Timestamp(100);
 
 fn turn() -> Turn {
     Turn::new(spec())
 }
 
-fn spec() -> Spec {
+pub(super) fn spec() -> Spec {
     let question = "How do I reset my password?".to_string();
     let persona = Persona::default();
     let grounded =
@@ -30,6 +30,8 @@ fn spec() -> Spec {
         deadline: Timestamp(10_000),
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
+        patience: Patience::default(),
+        fallback: None,
         priority: Priority::Interactive,
         weight: 1,
         worker: None,
@@ -39,33 +41,33 @@ fn spec() -> Spec {
     }
 }
 
-fn reply(job: &str, attempt: u32, seq: u64, events: Vec<Event>) -> Input {
+pub(super) fn reply(job: &str, attempt: u32, seq: u64, events: Vec<Event>) -> Input {
     delivered(job, attempt, 0, seq, events)
 }
 
-fn delivered(job: &str, attempt: u32, delivery: u64, seq: u64, events: Vec<Event>) -> Input {
+pub(super) fn delivered(job: &str, attempt: u32, delivery: u64, seq: u64, events: Vec<Event>) -> Input {
     Input::Reply(Reply { job: JobId::parse(job).unwrap(), attempt, delivery, seq, events })
 }
 
-fn found() -> Event {
+pub(super) fn found() -> Event {
     let document = DocumentId::parse("faq").unwrap();
     let passage = Passage { document, chunk: 0, title: "Passwords".into(), text: "Press reset.".into(), score: 1.0 };
     Event::Retrieved(Retrieved { passages: vec![passage], faq: None })
 }
 
-fn started() -> Event {
+pub(super) fn started() -> Event {
     Event::Started { worker: WorkerId::parse("w").unwrap(), model: "m".into(), prompt_tokens: 50 }
 }
 
-fn token(text: &str) -> Event {
+pub(super) fn token(text: &str) -> Event {
     Event::token(text, 2)
 }
 
-fn finished(completion_tokens: u32) -> Event {
+pub(super) fn finished(completion_tokens: u32) -> Event {
     Event::Finished { reason: FinishReason::Stop, usage: Usage { prompt_tokens: 50, completion_tokens } }
 }
 
-fn inferred(effects: &[Effect]) -> Vec<(&str, &InferenceJob)> {
+pub(super) fn inferred(effects: &[Effect]) -> Vec<(&str, &InferenceJob)> {
     let mut jobs = Vec::new();
     for effect in effects {
         if let Effect::Infer { job, body, .. } = effect {
@@ -75,11 +77,11 @@ fn inferred(effects: &[Effect]) -> Vec<(&str, &InferenceJob)> {
     jobs
 }
 
-fn emitted(effects: &[Effect]) -> Vec<&TurnEvent> {
+pub(super) fn emitted(effects: &[Effect]) -> Vec<&TurnEvent> {
     effects.iter().filter_map(|effect| if let Effect::Emit(event) = effect { Some(event) } else { None }).collect()
 }
 
-fn failed_with(effects: &[Effect]) -> Option<ErrorCode> {
+pub(super) fn failed_with(effects: &[Effect]) -> Option<ErrorCode> {
     let code = |event: &&TurnEvent| if let TurnEvent::Failed(failure) = event { Some(failure.code) } else { None };
     emitted(effects).last().and_then(code)
 }
@@ -204,20 +206,17 @@ fn an_answer_that_broke_after_its_last_token_is_complete() {
 }
 
 #[test]
-fn slow_failed_or_refused_retrieval_goes_on_without_passages() {
+fn what_was_not_looked_up_is_not_asked_of_the_model() {
     let failed = Event::Failed(Failure::new(ErrorCode::Internal, "x"));
-    let refused = Input::PublishFailed {
-        job: JobId::parse("job_1.r0").unwrap(),
-        failure: Failure::new(ErrorCode::Overloaded, "x"),
-    };
-    for (input, now) in [(Input::Tick, Timestamp(1_000)), (reply("job_1.r0", 0, 0, vec![failed]), NOW), (refused, NOW)]
-    {
+    let (job, failure) = (JobId::parse("job_1.r0").unwrap(), Failure::new(ErrorCode::Overloaded, "x"));
+    let unpublished = Input::PublishFailed { job: job.clone(), failure: failure.clone() };
+    let refused = Input::Refused { job, failure };
+    let late = (Input::Tick, Timestamp(1_000));
+    for (input, now) in [late, (reply("job_1.r0", 0, 0, vec![failed]), NOW), (unpublished, NOW), (refused, NOW)] {
         let mut turn = turn();
         turn.on(Input::Accepted, NOW);
         let effects = turn.on(input, now);
-        assert!(matches!(emitted(&effects)[..], [TurnEvent::Retrieved { citations }] if citations.is_empty()));
-        let prompt = &inferred(&effects)[0].1.messages;
-        assert!(prompt.last().unwrap().content.contains("could not be looked up"));
+        assert_eq!((failed_with(&effects), inferred(&effects).len()), (Some(ErrorCode::Unavailable), 0));
         assert!(turn.on(reply("job_1.r0", 0, 0, vec![found()]), now).is_empty(), "too late");
     }
     let mut turn = turn();
@@ -236,8 +235,7 @@ fn a_search_whose_answer_was_lost_is_repeated_until_its_deadline() {
         effects[0] == cancelled && matches!(&effects[1], Effect::Retrieve { job, .. } if job.as_str() == "job_1.r1")
     );
     assert!(turn.on(reply("job_1.r0", 0, 0, vec![found()]), NOW).is_empty(), "given up");
-    let effects = turn.on(Input::Lost, Timestamp(1_000));
-    assert!(inferred(&effects)[0].1.messages.last().unwrap().content.contains("could not be looked up"));
+    assert_eq!(failed_with(&turn.on(Input::Lost, Timestamp(1_000))), Some(ErrorCode::Unavailable));
 }
 
 #[test]

@@ -2,14 +2,18 @@
 
 use crate::{
     Persona,
+    breaker::Part,
     prompt::{Grounded, Prompt},
-    turn::{Effect, Input, Knowledge, MAX_RESTARTS, Spec, Turn},
+    turn::{Effect, Fallback, Input, Knowledge, MAX_RESTARTS, Patience, Spec, Turn},
 };
 use proptest::prelude::*;
 use protocol::{
     Aside, ErrorCode, Event, Failure, FinishReason, JobId, Lang, Priority, Reply, Retrieved, Sampling, Timestamp,
     Tools, TurnEvent, Usage, WorkerId,
 };
+
+const FALLBACK: Fallback = Fallback { faq_score: 0.8, apology: "Sorry." };
+const PATIENCE: Patience = Patience { queue_wait_ms: 150, first_token_ms: 300, give_up_ms: 700 };
 
 fn spec(knowledge: bool) -> Spec {
     let question = "How do I reset my password?".to_string();
@@ -25,6 +29,8 @@ fn spec(knowledge: bool) -> Spec {
         deadline: Timestamp(10_000),
         retrieval_deadline: Timestamp(1_000),
         stall_ms: 500,
+        patience: PATIENCE,
+        fallback: None,
         priority: Priority::Interactive,
         weight: 1,
         worker: None,
@@ -85,7 +91,8 @@ fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Lost),
         1 => Just(Input::Stop),
         1 => Just(Input::Abandoned),
-        1 => Just(Input::PublishFailed { job, failure: failure() }),
+        1 => Just(Input::PublishFailed { job: job.clone(), failure: failure() }),
+        1 => Just(Input::Refused { job, failure: failure() }),
         1 => Just(Input::Fail(failure())),
         1 => Just(Input::Committed),
         1 => Just(Input::CommitFailed(failure())),
@@ -101,6 +108,7 @@ struct Seen {
     generated: String,
     commits: usize,
     jobs: Vec<JobId>,
+    judged: Vec<Part>,
 }
 
 impl Seen {
@@ -117,6 +125,10 @@ impl Seen {
                     assert!((1..=20).contains(&body.sampling.max_tokens));
                     assert!(!self.jobs.contains(&job), "every job has its own id");
                     self.jobs.push(job);
+                }
+                Effect::Judge(part, _) => {
+                    assert!(!self.judged.contains(&part), "a part is judged once");
+                    self.judged.push(part);
                 }
                 Effect::Retrieve { .. } | Effect::Cancel(_) | Effect::Started { .. } => {}
             }
@@ -153,8 +165,10 @@ proptest! {
         knowledge in any::<bool>(),
         inputs in prop::collection::vec((input(), 0u64..400), 0..60),
         accepted_first in prop::bool::weighted(0.9),
+        falls_back in any::<bool>(),
     ) {
-        let (mut turn, mut seen, mut now) = (Turn::new(spec(knowledge)), Seen::default(), 0);
+        let spec = Spec { fallback: falls_back.then_some(FALLBACK), ..spec(knowledge) };
+        let (mut turn, mut seen, mut now) = (Turn::new(spec), Seen::default(), 0);
         if accepted_first {
             seen.take(turn.on(Input::Accepted, Timestamp(0)));
         }
@@ -169,6 +183,8 @@ proptest! {
             seen.take(turn.on(Input::Tick, Timestamp(10_000)));
             seen.take(turn.on(Input::Committed, Timestamp(10_000)));
             prop_assert!(turn.is_done(), "the deadline ends every turn");
+            let is_degraded = matches!(seen.events.last(), Some(TurnEvent::Finished { degraded: true, .. }));
+            prop_assert!(!is_degraded || (falls_back && seen.text == FALLBACK.apology), "{:?}", seen.events);
         }
     }
 
