@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod context;
 pub mod health;
+pub mod job;
 pub mod metric;
 pub mod redis;
 pub mod shutdown;

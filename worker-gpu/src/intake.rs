@@ -180,7 +180,7 @@ impl Intake {
         // What does not reach the broker is delivered again anyway.
         if let Some(own) = &mut self.own {
             for delivery in timeout(HAND_BACK, own.stop()).await.unwrap_or_default() {
-                let _ = delivery.dead_letter().await;
+                let _ = delivery.send_on().await;
             }
         }
         for delivery in timeout(HAND_BACK, self.consumer.stop()).await.unwrap_or_default() {

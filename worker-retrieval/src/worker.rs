@@ -71,7 +71,9 @@ impl Crew {
     }
 
     async fn search(&mut self, delivery: Delivery) {
-        let Some(job) = Job::<RetrievalJob>::read(delivery, topology::RETRIEVAL.name).await else { return };
+        let Some(job) = Job::<RetrievalJob>::read(delivery, topology::RETRIEVAL.name, &self.context).await else {
+            return;
+        };
         let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
         self.tasks.spawn(async move {
             let work = move |tenant: &TenantId, _, body: RetrievalJob| {
@@ -83,7 +85,7 @@ impl Crew {
     }
 
     async fn ingest(&mut self, delivery: Delivery) {
-        let Some(job) = Job::<KnowledgeJob>::read(delivery, topology::INGEST.name).await else { return };
+        let Some(job) = Job::<KnowledgeJob>::read(delivery, topology::INGEST.name, &self.context).await else { return };
         self.lanes.add(job.tenant().clone(), job);
         self.start_ingests();
     }

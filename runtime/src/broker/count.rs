@@ -24,7 +24,7 @@ pub(super) fn published(queue: &str, result: &Result<(), BrokerError>) {
     metrics::counter!(metric::PUBLISHED, "queue" => label(queue), "result" => result).increment(1);
 }
 
-/// Counts one settled delivery; `how` is `ack`, `requeue` or `dead_letter`.
+/// Counts one settled delivery; `how` is `ack`, `requeue`, `send_on` or `dead_letter`.
 pub(super) fn settled(queue: &str, how: &'static str) {
     metrics::counter!(metric::SETTLED, "queue" => label(queue), "how" => how).increment(1);
 }

@@ -1,6 +1,6 @@
 //! One delivery of a job, which can be settled exactly once.
 
-use crate::broker::BrokerError;
+use crate::broker::{BrokerError, MAX_WHY, Reason};
 use async_trait::async_trait;
 use bytes::Bytes;
 
@@ -11,8 +11,10 @@ pub trait Settle: Send + Sync {
     async fn ack(self: Box<Self>) -> Result<(), BrokerError>;
     /// The job goes back to its queue, as its next attempt.
     async fn requeue(self: Box<Self>) -> Result<(), BrokerError>;
-    /// The job goes to the dead-letter queue.
-    async fn dead_letter(self: Box<Self>) -> Result<(), BrokerError>;
+    /// See [`Delivery::send_on`].
+    async fn send_on(self: Box<Self>) -> Result<(), BrokerError>;
+    /// The job goes to the dead-letter queue, with the reason.
+    async fn dead_letter(self: Box<Self>, reason: Reason, why: &str) -> Result<(), BrokerError>;
 }
 
 /// One delivery of a job. An unsettled one returns to its queue, as the next attempt, when it is dropped or when its
@@ -41,8 +43,16 @@ impl Delivery {
         self.settle.requeue().await
     }
 
-    /// The job goes to the dead-letter queue.
-    pub async fn dead_letter(self) -> Result<(), BrokerError> {
-        self.settle.dead_letter().await
+    /// Another worker should begin the job: it leaves a worker's own queue for the shared one, where this delivery does not
+    /// count; in a shared queue it is its next attempt.
+    pub async fn send_on(self) -> Result<(), BrokerError> {
+        self.settle.send_on().await
+    }
+
+    /// The job goes to the dead-letter queue, at least once, with the reason and, in at most [`MAX_WHY`] characters that
+    /// quote nobody, what is wrong with it.
+    pub async fn dead_letter(self, reason: Reason, why: &str) -> Result<(), BrokerError> {
+        let end = why.char_indices().nth(MAX_WHY).map_or(why.len(), |(at, _)| at);
+        self.settle.dead_letter(reason, &why[..end]).await
     }
 }

@@ -6,10 +6,12 @@
 mod amqp;
 mod broadcasts;
 mod count;
+mod dead;
 mod delivery;
 mod memory;
 mod watch;
 
+pub use dead::{DeadLetter, DeadLetters, MAX_WHY, Reason, RequeueError, requeue};
 pub use delivery::{Delivery, Settle};
 pub use watch::watch;
 
@@ -83,7 +85,7 @@ pub trait Broker: Send + Sync + 'static {
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError>;
 
     /// Declares a worker's own queue and takes jobs from it, as [`consume`](Self::consume) does. A job that is published to
-    /// it and not taken within its time, that is [sent on](Delivery::dead_letter), or that is given back goes to the shared
+    /// it and not taken within its time, that is [sent on](Delivery::send_on), or that is given back goes to the shared
     /// queue; only the last is its next attempt.
     async fn consume_own(&self, queue: OwnQueue, prefetch: u16) -> Result<Consumer, BrokerError>;
 
@@ -97,6 +99,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Messages in `queue` that wait for a consumer.
     async fn depth(&self, queue: &str) -> Result<u32, BrokerError>;
+
+    /// Looks through [`protocol::topology::DEAD_LETTERS`]; [`BrokerError::Unavailable`] when somebody else does already.
+    async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError>;
 
     /// Whether the broker answers now.
     async fn check(&self) -> Result<(), BrokerError>;

@@ -5,7 +5,10 @@ use crate::support::{
 };
 use futures_util::future::join_all;
 use protocol::topology::DELIVERY_LIMIT;
-use runtime::{BrokerError, Message, broker::MAX_BODY};
+use runtime::{
+    BrokerError, Message,
+    broker::{MAX_BODY, Reason},
+};
 use std::time::Duration;
 
 pub async fn a_job_that_keeps_failing_becomes_a_dead_letter(broker: &Backend) {
@@ -27,7 +30,9 @@ pub async fn a_hopeless_job_becomes_a_dead_letter(broker: &Backend) {
     let queue = declared(broker, 10).await;
     publish_all(broker, queue, &["bad", "good"]).await;
     let mut consumer = broker.consume(queue, 1).await.unwrap();
-    let dead = dead_letters(broker, 1, async { next(&mut consumer).await.dead_letter().await.unwrap() }).await;
+    let dead =
+        dead_letters(broker, 1, async { next(&mut consumer).await.dead_letter(Reason::Refused, "bad").await.unwrap() })
+            .await;
     assert_eq!(dead, ["bad"]);
     assert_eq!(take(&mut consumer).await, ("good".into(), 0));
 }

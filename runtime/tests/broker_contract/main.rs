@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod cut;
+mod dead;
 mod jobs;
 mod limits;
 mod listening;
@@ -45,6 +46,12 @@ async fn contract(broker: Backend) {
         limits::what_is_too_large_is_refused_and_the_largest_arrives
         limits::verdicts_do_not_mix
         limits::depth_counts_what_waits
+        dead::every_dead_letter_tells_its_reason
+        dead::to_look_at_dead_letters_moves_none
+        dead::dead_letters_have_one_reader_at_a_time
+        dead::what_dies_during_a_look_is_seen_at_the_next
+        dead::a_dead_letter_goes_back_to_work_with_a_new_deadline
+        dead::a_requeued_job_dies_again_when_its_time_runs_out
         own::a_job_reaches_the_worker_whose_queue_it_names
         own::what_a_busy_worker_does_not_take_in_time_is_anybody_s
         own::a_job_s_own_deadline_holds_in_an_own_queue
@@ -71,6 +78,7 @@ async fn amqp() {
     let server = RabbitMq::start();
     let broker = broker::connect(&server.url(), Duration::from_secs(20)).await.unwrap();
     contract(Backend::amqp(broker, &server.url()).await).await;
+    dead::a_reader_that_is_cut_off_loses_nothing(&server).await;
     cut::a_reader_learns_that_its_queue_was_lost(&server).await;
     cut::what_its_publisher_gave_up_is_not_sent(&server).await;
     cut::readiness_follows_the_broker(&server).await;

@@ -67,7 +67,7 @@ pub async fn a_job_s_own_deadline_holds_in_an_own_queue(broker: &Backend) {
 pub async fn a_job_that_is_sent_on_was_not_begun(broker: &Backend) {
     let (queue, mut own, mut shared) = stage(broker, 1).await;
     publish_to(broker, &queue, "no room").await;
-    next(&mut own).await.dead_letter().await.unwrap();
+    next(&mut own).await.send_on().await.unwrap();
     assert_eq!(take(&mut shared).await, ("no room".into(), 0));
     all_settled(broker, &queue).await;
 }
@@ -115,7 +115,7 @@ pub async fn a_worker_that_stops_is_not_found_and_finishes_what_it_has(broker: &
     let error = broker.publish(&queue, message("x")).await.unwrap_err();
     assert_eq!(error, BrokerError::Unroutable(queue.clone()));
     for job in rest {
-        job.dead_letter().await.unwrap();
+        job.send_on().await.unwrap();
     }
     assert_eq!(take(&mut shared).await, ("untouched".into(), 0));
     running.ack().await.unwrap();

@@ -15,7 +15,7 @@ use protocol::{
     Aside, Envelope, ErrorCode, Event, Failure, FinishReason, InferenceJob, Priority, Timestamp, TokenLogprob, Usage,
     topology,
 };
-use runtime::Delivery;
+use runtime::{Delivery, broker::Reason};
 use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -32,49 +32,25 @@ enum Settlement {
     /// It waited here long enough; others should begin it.
     SendOn,
     /// It was tried too often.
-    DeadLetter,
+    GiveUp,
 }
 
 /// Answers one delivery and settles it, or gives it back unsettled: the queue would deliver it to this worker again.
 pub(super) async fn run(delivery: Delivery, origin: Origin, shared: Arc<Shared>) -> Option<Delivery> {
-    let settlement = match parse(&delivery.body) {
-        Ok(envelope) => attempt(envelope, delivery.attempt, &origin, &shared).await,
-        Err(why) => {
-            tracing::warn!(
-                why,
-                bytes = delivery.body.len(),
-                "an inference job cannot be read; it goes to the dead letters"
-            );
-            Settlement::DeadLetter
-        }
-    };
-    let is_own = origin.is_own();
+    let (envelope, delivery) = runtime::job::read(delivery, topology::INFERENCE.name, &shared.context).await?;
+    let settlement = attempt(envelope, delivery.attempt, &origin, &shared).await;
     let settled = match settlement {
         // There are other devices, so the job may come back.
         Settlement::HandBack if shared.fleet.is_alive() && !shared.hand_back.is_cancelled() => delivery.requeue().await,
         Settlement::HandBack => return Some(delivery),
         Settlement::Ack => delivery.ack().await,
-        // From the worker's own queue that is the way to the shared one.
-        Settlement::SendOn if is_own => delivery.dead_letter().await,
-        Settlement::SendOn => delivery.requeue().await,
-        Settlement::DeadLetter => delivery.dead_letter().await,
+        Settlement::SendOn => delivery.send_on().await,
+        Settlement::GiveUp => delivery.dead_letter(Reason::DeliveryLimit, "the engine failed at each delivery").await,
     };
     if let Err(error) = settled {
         tracing::warn!(%error, ?settlement, "a delivery could not be settled; the broker will deliver it again");
     }
     None
-}
-
-/// The error never quotes the body.
-fn parse(body: &[u8]) -> Result<Envelope<InferenceJob>, String> {
-    let envelope: Envelope<InferenceJob> =
-        serde_json::from_slice(body).map_err(|error| format!("{:?} at column {}", error.classify(), error.column()))?;
-    let expected = Envelope::<InferenceJob>::VERSION;
-    if envelope.v == expected {
-        Ok(envelope)
-    } else {
-        Err(format!("version {}, this build reads {expected}", envelope.v))
-    }
 }
 
 async fn attempt(envelope: Envelope<InferenceJob>, attempt: u32, origin: &Origin, shared: &Shared) -> Settlement {
@@ -265,7 +241,7 @@ async fn engine_stopped(replies: Replies, attempt: u32) -> Settlement {
     }
     let failure = Failure::new(ErrorCode::EngineFailed, "the engine failed at this prompt; rephrase it or try later");
     let _ = replies.finish(Event::Failed(failure)).await;
-    Settlement::DeadLetter
+    Settlement::GiveUp
 }
 
 fn acked(published: Result<(), Unread>) -> Settlement {

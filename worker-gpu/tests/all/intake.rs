@@ -2,7 +2,7 @@
 
 use crate::desk::{Desk, echo, past};
 use protocol::{ErrorCode, Event, FinishReason, InferenceJob, Usage};
-use runtime::clock::ManualClock;
+use runtime::{broker::Reason, clock::ManualClock};
 use std::{sync::Arc, time::Duration};
 use worker_gpu::{Admitted, Config, Engine, EngineError, Output, Request, RunError, SequenceId, Stats};
 
@@ -136,10 +136,17 @@ async fn a_body_that_cannot_be_read_becomes_a_dead_letter() {
     let mut newer = desk.envelope("job_1", "hello");
     newer.v = 99;
     desk.publish(&newer).await;
+    let told = |event: &Event| matches!(event, Event::Failed(failure) if failure.code == ErrorCode::Unavailable);
+    assert!(told(desk.answer().await.last()), "who waits does not wait in vain");
     desk.submit("job_2", "still here").await;
     assert_eq!(desk.answer().await.text(), "echo: still here");
     worker.stop().await.unwrap();
     assert_eq!((desk.jobs_left().await, desk.dead_letters().await), (0, 2));
+    let mut letters = desk.broker().dead_letters().await.unwrap();
+    let [torn, newer] = [letters.next().await.unwrap().unwrap(), letters.next().await.unwrap().unwrap()];
+    assert_eq!((torn.reason, newer.reason), (Reason::Refused, Reason::Refused));
+    assert_eq!(newer.why, "version 99, this build reads 1");
+    assert!(torn.why.starts_with("unreadable: Eof at column "), "{}", torn.why);
 }
 
 #[tokio::test]

@@ -20,22 +20,9 @@ pub struct Job<B> {
 
 impl<B: DeserializeOwned + Send + 'static> Job<B> {
     /// Reads a delivery of `queue`; one that cannot be read becomes a dead letter.
-    pub async fn read(delivery: Delivery, queue: &'static str) -> Option<Self> {
-        match serde_json::from_slice::<Envelope<B>>(&delivery.body) {
-            Ok(envelope) if envelope.v == Envelope::<B>::VERSION => Some(Self { envelope, delivery, queue }),
-            Ok(envelope) => {
-                tracing::error!(queue, job = %envelope.job, version = envelope.v, "a job of an unknown version: dead letter");
-                settle(delivery, queue, How::DeadLetter).await;
-                None
-            }
-            Err(error) => {
-                // The error's own text may quote the body.
-                let (kind, column) = (error.classify(), error.column());
-                tracing::error!(queue, ?kind, column, bytes = delivery.body.len(), "an unreadable job: dead letter");
-                settle(delivery, queue, How::DeadLetter).await;
-                None
-            }
-        }
+    pub async fn read(delivery: Delivery, queue: &'static str, context: &Context) -> Option<Self> {
+        let (envelope, delivery) = runtime::job::read(delivery, queue, context).await?;
+        Some(Self { envelope, delivery, queue })
     }
 
     /// Whose job it is.
@@ -108,14 +95,12 @@ async fn answer(context: &Context, queue: &str, reply: &Reply) -> bool {
 enum How {
     Ack,
     Requeue,
-    DeadLetter,
 }
 
 async fn settle(delivery: Delivery, queue: &'static str, how: How) {
     let result = match how {
         How::Ack => delivery.ack().await,
         How::Requeue => delivery.requeue().await,
-        How::DeadLetter => delivery.dead_letter().await,
     };
     // The broker delivers the job again; its reader drops the frames of the older attempt.
     if let Err(error) = result {

@@ -143,6 +143,10 @@ async fn what_cannot_be_read_is_a_dead_letter() {
     bench.publish("q.retrieval", b"{\"v\":1".to_vec()).await;
     bench.publish("q.ingest", b"[]".to_vec()).await;
     bench.until_depth(topology::DEAD_LETTERS, 2).await;
+    bench.send("q.ingest", "odd", "no knowledge job").await;
+    let (job, Event::Failed(failure)) = bench.reply().await else { panic!("no failure") };
+    assert_eq!((job.as_str(), failure.code), ("odd", ErrorCode::Unavailable), "who waits does not wait in vain");
+    bench.until_depth(topology::DEAD_LETTERS, 3).await;
     bench.send("q.retrieval", "j", ask("still here?")).await;
     assert_eq!(bench.reply().await.1, Event::Retrieved(protocol::Retrieved::default()));
     bench.end().await;

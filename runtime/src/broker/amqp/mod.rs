@@ -6,8 +6,10 @@
 
 mod address;
 mod confirms;
+mod dead;
 mod error;
 mod flow;
+mod headers;
 mod link;
 mod listen;
 mod outbox;
@@ -15,7 +17,7 @@ mod source;
 mod topology;
 mod work;
 
-use super::{Broker, BrokerError, Consumer, Incoming, Message, check_size, count};
+use super::{Broker, BrokerError, Consumer, DeadLetters, Incoming, Message, check_size, count};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::TryFutureExt;
@@ -53,7 +55,7 @@ impl AmqpBroker {
         error::name(key)?;
         check_size(&body)?;
         let expires = ttl.and_then(|ttl| Instant::now().checked_add(ttl));
-        self.outbox.send(Parcel { exchange: exchange.into(), key: key.into(), body, expires }).await
+        self.outbox.send(Parcel { expires, ..Parcel::new(exchange, key, body) }).await
     }
 
     async fn measure(&self, queue: &str) -> Result<u32, BrokerError> {
@@ -86,11 +88,11 @@ impl Broker for AmqpBroker {
     }
 
     async fn consume(&self, queue: WorkQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
-        work::consume(&self.link, Jobs::Shared(queue), prefetch).await
+        work::consume(&self.link, &self.outbox, Jobs::Shared(queue), prefetch).await
     }
 
     async fn consume_own(&self, queue: OwnQueue, prefetch: u16) -> Result<Consumer, BrokerError> {
-        work::consume(&self.link, Jobs::Own(queue), prefetch).await
+        work::consume(&self.link, &self.outbox, Jobs::Own(queue), prefetch).await
     }
 
     async fn replies(&self, queue: &str) -> Result<mpsc::Receiver<Incoming>, BrokerError> {
@@ -104,6 +106,10 @@ impl Broker for AmqpBroker {
     async fn depth(&self, queue: &str) -> Result<u32, BrokerError> {
         let measured = timeout(self.link.patience, self.measure(queue)).await;
         measured.unwrap_or_else(|_| Err(self.link.why_not()))
+    }
+
+    async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError> {
+        dead::open(&self.link).await.map(|reader| Box::new(reader) as Box<dyn DeadLetters>)
     }
 
     async fn check(&self) -> Result<(), BrokerError> {

@@ -14,6 +14,7 @@ use bytes::Bytes;
 use lapin::{
     BasicProperties, Channel,
     options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::FieldTable,
 };
 use std::{
     collections::{BTreeMap, HashSet},
@@ -41,9 +42,16 @@ pub(super) struct Parcel {
     pub body: Bytes,
     /// When nobody wants it any more.
     pub expires: Option<Instant>,
+    /// What the broker is to keep beside the body.
+    pub headers: Option<FieldTable>,
 }
 
 impl Parcel {
+    /// One that never expires.
+    pub fn new(exchange: &str, key: &str, body: Bytes) -> Self {
+        Self { exchange: exchange.into(), key: key.into(), body, expires: None, headers: None }
+    }
+
     fn is_broadcast(&self) -> bool {
         self.key.is_empty() && !self.exchange.is_empty()
     }
@@ -54,6 +62,7 @@ struct Entry {
     verdict: oneshot::Sender<Result<(), BrokerError>>,
 }
 
+#[derive(Clone)]
 pub(super) struct Outbox {
     inbox: mpsc::Sender<Entry>,
     link: Link,
@@ -172,6 +181,9 @@ impl Session {
             let left = expires.saturating_duration_since(Instant::now()).as_millis();
             // RabbitMQ takes whole milliseconds in 32 bits.
             properties = properties.with_expiration(left.min(u32::MAX.into()).to_string().into());
+        }
+        if let Some(headers) = &parcel.headers {
+            properties = properties.with_headers(headers.clone());
         }
         if !parcel.is_broadcast() {
             properties = properties.with_delivery_mode(PERSISTENT);

@@ -28,6 +28,11 @@ fn number(value: u32) -> AMQPValue {
     AMQPValue::LongLongInt(value.into())
 }
 
+/// Who looks through the dead letters consumes from this queue, exclusively.
+pub(super) const DEAD_LETTERS_LOCK: &str = "q.dead.reader";
+/// RabbitMQ 4 drops a message that was looked at more often; its own limit is 20, and no limit cannot be told to RabbitMQ 3.
+const LOOKS: u32 = 1_000_000_000;
+
 /// Declares every queue and exchange that all parts share.
 pub(super) async fn declare_all(connection: &Connection) -> Result<(), BrokerError> {
     let channel = connection.create_channel().await.map_err(broken)?;
@@ -40,7 +45,8 @@ pub(super) async fn declare_all(connection: &Connection) -> Result<(), BrokerErr
     channel.close(200, "declared".into()).await.map_err(broken)
 }
 
-/// Declares a work queue, or [`DEAD_LETTERS`].
+/// Declares a work queue, or [`DEAD_LETTERS`]. Its dead letters leave it at most once: with the strategy at-least-once
+/// RabbitMQ 3.10 marks some jobs as delivered before that never were.
 pub(super) async fn declare(channel: &Channel, queue: WorkQueue) -> Result<(), BrokerError> {
     if queue.name == DEAD_LETTERS {
         return declare_dead_letters(channel).await;
@@ -88,8 +94,18 @@ pub(super) async fn unbind_own(channel: &Channel, queue: &OwnQueue) -> Result<()
 }
 
 async fn declare_dead_letters(channel: &Channel) -> Result<(), BrokerError> {
-    let arguments = arguments([("x-queue-type", text("quorum")), ("x-max-length", number(DEAD_LETTERS_MAX))]);
+    let arguments = arguments([
+        ("x-queue-type", text("quorum")),
+        ("x-max-length", number(DEAD_LETTERS_MAX)),
+        ("x-delivery-limit", number(LOOKS)),
+    ]);
     declare_queue(channel, DEAD_LETTERS, QueueDeclareOptions::durable(), arguments).await.map(|_| ())
+}
+
+/// Declares [`DEAD_LETTERS_LOCK`], which vanishes with its reader.
+pub(super) async fn declare_lock(channel: &Channel) -> Result<(), BrokerError> {
+    let options = QueueDeclareOptions::durable().auto_delete();
+    declare_queue(channel, DEAD_LETTERS_LOCK, options, FieldTable::default()).await.map(|_| ())
 }
 
 /// Declares a node's own reply queue. A full one refuses its publisher, as a work queue does: dropping the oldest frame

@@ -1,19 +1,22 @@
 //! Jobs: deliveries that are settled by hand.
 
 use super::{
+    dead,
     flow::{Flow, Held},
+    headers::attempt,
     link::Link,
+    outbox::Outbox,
     source::{Jobs, Kind, Open, Sink, Source, Wish},
 };
 use crate::{
     BrokerError, Consumer, Delivery,
-    broker::{Control, Settle, count},
+    broker::{Control, Reason, Settle, count},
 };
 use async_trait::async_trait;
+use bytes::Bytes;
 use lapin::{
     Acker,
     options::{BasicAckOptions, BasicRejectOptions},
-    types::{AMQPValue, FieldTable},
 };
 use protocol::topology::{DEAD_LETTERS, DELIVERY_LIMIT, is_own};
 use std::sync::Arc;
@@ -24,18 +27,20 @@ use tokio::{
 
 const ACK: &str = "ack";
 const REQUEUE: &str = "requeue";
+const SEND_ON: &str = "send_on";
 const DEAD_LETTER: &str = "dead_letter";
 
 /// Takes jobs from `queue`. The channel holds one: the rest wait in lapin, which forgets them when the connection
 /// breaks, so that few jobs are done twice.
-pub(super) async fn consume(link: &Link, queue: Jobs, prefetch: u16) -> Result<Consumer, BrokerError> {
+pub(super) async fn consume(link: &Link, outbox: &Outbox, queue: Jobs, prefetch: u16) -> Result<Consumer, BrokerError> {
     let (sender, receiver) = mpsc::channel(1);
     let step = prefetch.max(1);
     let (wish, wanted) = watch::channel(Wish::AtMost(step));
     let (done, stopped) = watch::channel(false);
     let name = queue.name().into();
     let kind = Kind::Work { jobs: queue.clone(), wanted: wanted.clone() };
-    let taker = Taker { sender, queue, name, step, wanted, done, tasks: link.tasks.clone() };
+    let (outbox, tasks) = (outbox.clone(), link.tasks.clone());
+    let taker = Taker { sender, queue, name, step, wanted, done, outbox, tasks };
     Source { link: link.clone(), kind }.start(taker).await?;
     Ok(Consumer::new(receiver, Wishes { wish, stopped }))
 }
@@ -68,6 +73,7 @@ struct Taker {
     step: u16,
     wanted: watch::Receiver<Wish>,
     done: watch::Sender<bool>,
+    outbox: Outbox,
     tasks: Handle,
 }
 
@@ -137,51 +143,16 @@ impl Taker {
         let attempt = attempt(&message);
         let (queue, tasks) = (self.name.clone(), self.tasks.clone());
         let (held, consumer) = (Some(flow.hold()), self.wanted.clone());
-        let settle = Box::new(AmqpSettle { acker: message.acker, queue, tasks, held, consumer });
+        let body = Bytes::from(message.data);
+        let (acker, outbox) = (message.acker, self.outbox.clone());
+        let settle = Box::new(AmqpSettle { acker, queue, body: body.clone(), outbox, tasks, held, consumer });
         // Some versions of RabbitMQ do not count a crashed consumer as a failed delivery, so the limit is kept here too.
         if attempt > DELIVERY_LIMIT && &*self.name != DEAD_LETTERS {
-            self.tasks.spawn(settle.dead_letter());
+            self.tasks.spawn(settle.dead_letter(Reason::DeliveryLimit, ""));
             return;
         }
         // A refused one goes back to its queue by being dropped.
-        let _ = self.sender.send(Delivery::new(message.data.into(), attempt, settle)).await;
-    }
-}
-
-/// How often the message was delivered before. RabbitMQ 4 also counts deliveries that did not fail, and a new attempt
-/// must have a new number.
-fn attempt(message: &lapin::message::Delivery) -> u32 {
-    let headers = message.properties.headers().as_ref();
-    let count = |key| headers.and_then(|headers| headers.inner().get(key)).and_then(whole).unwrap_or(0);
-    let here = count("x-delivery-count").max(count("x-acquired-count")).max(message.redelivered.into());
-    here + headers.map_or(0, |headers| failures_elsewhere(headers.inner().get("x-death")))
-}
-
-/// Deliveries that failed in workers' own queues. A job that left one for another reason was not begun there.
-fn failures_elsewhere(deaths: Option<&AMQPValue>) -> u32 {
-    let Some(AMQPValue::FieldArray(deaths)) = deaths else { return 0 };
-    let failed = |death: &FieldTable| {
-        let is = |key, matches: fn(&str) -> bool| death.inner().get(key).and_then(text).is_some_and(matches);
-        is("queue", is_own) && is("reason", |reason| reason == "delivery_limit")
-    };
-    let tables = deaths.as_slice().iter().filter_map(AMQPValue::as_field_table);
-    tables.filter(|death| failed(death)).filter_map(|death| death.inner().get("count").and_then(whole)).sum()
-}
-
-fn text(value: &AMQPValue) -> Option<&str> {
-    std::str::from_utf8(value.as_long_string()?.as_bytes()).ok()
-}
-
-fn whole(value: &AMQPValue) -> Option<u32> {
-    match value {
-        AMQPValue::ShortShortInt(n) => u32::try_from(*n).ok(),
-        AMQPValue::ShortShortUInt(n) => Some((*n).into()),
-        AMQPValue::ShortInt(n) => u32::try_from(*n).ok(),
-        AMQPValue::ShortUInt(n) => Some((*n).into()),
-        AMQPValue::LongInt(n) => u32::try_from(*n).ok(),
-        AMQPValue::LongUInt(n) => Some(*n),
-        AMQPValue::LongLongInt(n) => u32::try_from(*n).ok(),
-        _ => None,
+        let _ = self.sender.send(Delivery::new(body, attempt, settle)).await;
     }
 }
 
@@ -189,6 +160,8 @@ fn whole(value: &AMQPValue) -> Option<u32> {
 struct AmqpSettle {
     acker: Acker,
     queue: Arc<str>,
+    body: Bytes,
+    outbox: Outbox,
     tasks: Handle,
     /// `None` once it is being settled.
     held: Option<Held>,
@@ -198,9 +171,15 @@ struct AmqpSettle {
 
 impl AmqpSettle {
     /// A settlement that did not reach the broker needs no handling: the job is delivered again.
-    async fn settle(mut self: Box<Self>, how: &'static str) -> Result<(), BrokerError> {
+    async fn settle(self: Box<Self>, how: &'static str) -> Result<(), BrokerError> {
+        let own = is_own(&self.queue);
+        self.settle_as(how, if how == SEND_ON && !own { REQUEUE } else { how }).await
+    }
+
+    /// Counts it as `how`, and tells the broker to `act`.
+    async fn settle_as(mut self: Box<Self>, how: &'static str, act: &str) -> Result<(), BrokerError> {
         let Some(held) = self.held.take() else { return Ok(()) };
-        match settle(&self.acker, held, how).await {
+        match settle(&self.acker, held, act).await {
             Ok(true) => count::settled(&self.queue, how),
             Ok(false) => tracing::debug!(queue = %self.queue, how, "the delivery was handed back already"),
             Err(error) => tracing::debug!(queue = %self.queue, how, %error, "the delivery is not settled"),
@@ -231,8 +210,23 @@ impl Settle for AmqpSettle {
         self.settle(REQUEUE).await
     }
 
-    async fn dead_letter(self: Box<Self>) -> Result<(), BrokerError> {
-        self.settle(DEAD_LETTER).await
+    async fn send_on(self: Box<Self>) -> Result<(), BrokerError> {
+        self.settle(SEND_ON).await
+    }
+
+    /// RabbitMQ keeps no words with a rejection, so the dead letter is published and the job done. Where that fails it is
+    /// rejected without them, which leads out of a worker's own queue to another worker.
+    async fn dead_letter(self: Box<Self>, reason: Reason, why: &str) -> Result<(), BrokerError> {
+        if !self.acker.usable() {
+            return Ok(());
+        }
+        match self.outbox.send(dead::parcel(&self.queue, self.body.clone(), reason, why)).await {
+            Ok(()) => self.settle_as(DEAD_LETTER, ACK).await,
+            Err(error) => {
+                tracing::warn!(queue = %self.queue, %reason, why, %error, "a dead letter loses its reason");
+                self.settle_as(DEAD_LETTER, DEAD_LETTER).await
+            }
+        }
     }
 }
 

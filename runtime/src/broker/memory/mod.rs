@@ -7,13 +7,15 @@
 //! Where it differs: [`Broker::depth`] of a reply queue counts what its reader has not taken yet, whereas RabbitMQ has
 //! sent it already; and a limit on length is exact, whereas RabbitMQ's may be passed by a few.
 
+mod dead;
 mod queue;
 mod settle;
 mod state;
 
-use super::{Broker, BrokerError, Consumer, Incoming, Message, broadcasts, check_size, count};
+use super::{Broker, BrokerError, Consumer, DeadLetters, Incoming, Message, broadcasts, check_size, count};
 use async_trait::async_trait;
 use bytes::Bytes;
+use dead::Reader;
 use protocol::topology::{OwnQueue, WorkQueue};
 use settle::Subscription;
 use state::{Shared, expire_at, lock, shared};
@@ -70,6 +72,10 @@ impl Broker for MemoryBroker {
 
     async fn depth(&self, queue: &str) -> Result<u32, BrokerError> {
         lock(&self.0).depth(queue)
+    }
+
+    async fn dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError> {
+        Reader::open(&self.0).map(|reader| Box::new(reader) as Box<dyn DeadLetters>)
     }
 
     async fn check(&self) -> Result<(), BrokerError> {

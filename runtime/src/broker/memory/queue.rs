@@ -7,15 +7,36 @@ use std::{
 };
 use tokio::{sync::mpsc, time::Instant};
 
-use crate::Delivery;
-use protocol::topology::{OWN_EXPIRES_MS, OWN_MAX, OwnQueue};
+use crate::{Delivery, broker::Reason};
+use protocol::{
+    Timestamp,
+    topology::{OWN_EXPIRES_MS, OWN_MAX, OwnQueue},
+};
 
 /// A message with what the broker knows of it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Item {
     pub body: Bytes,
     pub attempt: u32,
     pub expires: Option<Instant>,
+    /// How it became a dead letter.
+    pub death: Option<Death>,
+}
+
+impl Item {
+    /// One that was not delivered yet.
+    pub fn new(body: Bytes, expires: Option<Instant>) -> Self {
+        Self { body, attempt: 0, expires, death: None }
+    }
+}
+
+/// How a job died.
+#[derive(Debug, Clone)]
+pub(super) struct Death {
+    pub queue: String,
+    pub reason: Reason,
+    pub why: String,
+    pub at: Timestamp,
 }
 
 /// Someone who takes jobs; `sender` has room for any `prefetch`.
@@ -141,6 +162,13 @@ impl Queue {
         if let Some(taker) = self.takers.iter_mut().find(|taker| taker.id == id) {
             taker.in_flight -= 1;
         }
+        Some(item)
+    }
+
+    /// Holds the first message for `reader`, who is no taker.
+    pub fn hold(&mut self, reader: u64, tag: u64) -> Option<Item> {
+        let item = self.pop()?;
+        self.unsettled.insert(tag, (reader, item.clone()));
         Some(item)
     }
 

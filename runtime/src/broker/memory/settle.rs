@@ -3,7 +3,7 @@
 use super::state::{Outcome, Shared, lock};
 use crate::{
     BrokerError,
-    broker::{Control, Settle, count},
+    broker::{Control, Reason, Settle, count},
 };
 use async_trait::async_trait;
 use std::sync::Weak;
@@ -16,11 +16,11 @@ pub(super) struct MemorySettle {
 }
 
 impl MemorySettle {
-    fn settle(&self, outcome: Outcome) -> bool {
+    fn settle(&self, outcome: Outcome<'_>) -> bool {
         self.shared.upgrade().is_some_and(|shared| lock(&shared).settle(&self.queue, self.tag, outcome))
     }
 
-    fn finish(&self, outcome: Outcome, how: &'static str) -> Result<(), BrokerError> {
+    fn finish(&self, outcome: Outcome<'_>, how: &'static str) -> Result<(), BrokerError> {
         if self.settle(outcome) {
             count::settled(&self.queue, how);
         }
@@ -38,8 +38,12 @@ impl Settle for MemorySettle {
         self.finish(Outcome::Requeue, "requeue")
     }
 
-    async fn dead_letter(self: Box<Self>) -> Result<(), BrokerError> {
-        self.finish(Outcome::DeadLetter, "dead_letter")
+    async fn send_on(self: Box<Self>) -> Result<(), BrokerError> {
+        self.finish(Outcome::SendOn, "send_on")
+    }
+
+    async fn dead_letter(self: Box<Self>, reason: Reason, why: &str) -> Result<(), BrokerError> {
+        self.finish(Outcome::DeadLetter(reason, why), "dead_letter")
     }
 }
 

@@ -1,17 +1,19 @@
 //! All queues behind one lock.
 
 use super::{
-    queue::{Item, Queue, Taker},
+    queue::{Death, Item, Queue, Taker},
     settle::MemorySettle,
 };
 use crate::{
-    BrokerError, Delivery, Message,
-    broker::{Incoming, broadcasts::LAG},
+    BrokerError, Clock, Delivery, Message,
+    broker::{DeadLetter, Incoming, Reason, broadcasts::LAG},
+    clock::System,
 };
 use bytes::Bytes;
 use protocol::topology::{
     DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, INFERENCE, OwnQueue, REPLIES_MAX, WORK_QUEUES, WorkQueue,
 };
+use serde_json::Map;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
@@ -25,10 +27,11 @@ pub(super) type Shared = Mutex<State>;
 
 /// What becomes of a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Outcome {
+pub(super) enum Outcome<'a> {
     Ack,
     Requeue,
-    DeadLetter,
+    SendOn,
+    DeadLetter(Reason, &'a str),
 }
 
 pub(super) struct State {
@@ -36,6 +39,8 @@ pub(super) struct State {
     queues: HashMap<String, Queue>,
     replies: HashMap<String, mpsc::Sender<Incoming>>,
     exchanges: HashMap<String, broadcast::Sender<Bytes>>,
+    /// Who looks through the dead letters.
+    reader: Option<u64>,
     last_id: u64,
 }
 
@@ -44,7 +49,8 @@ pub(super) fn shared() -> Arc<Shared> {
         let dead = (DEAD_LETTERS.to_owned(), Queue::new(DEAD_LETTERS_MAX));
         let work = WORK_QUEUES.iter().map(|queue| (queue.name.to_owned(), Queue::new(queue.max_length)));
         let queues = work.chain([dead]).collect();
-        Mutex::new(State { me: me.clone(), queues, replies: HashMap::new(), exchanges: HashMap::new(), last_id: 0 })
+        let (me, replies, exchanges) = (me.clone(), HashMap::new(), HashMap::new());
+        Mutex::new(State { me, queues, replies, exchanges, reader: None, last_id: 0 })
     })
 }
 
@@ -65,7 +71,7 @@ impl State {
     pub fn publish(&mut self, queue: &str, message: Message) -> Result<Option<Instant>, BrokerError> {
         self.expire();
         if queue == DEAD_LETTERS {
-            self.bury(message.body);
+            self.bury(Item::new(message.body, None));
             return Ok(None);
         }
         let Some(work) = self.queues.get_mut(queue).filter(|work| work.is_bound()) else {
@@ -76,7 +82,7 @@ impl State {
         }
         let expires = work.expires(message.ttl);
         let due = expires.filter(|_| work.is_own());
-        work.push(Item { body: message.body, attempt: 0, expires });
+        work.push(Item::new(message.body, expires));
         self.dispatch(queue);
         Ok(due)
     }
@@ -124,14 +130,16 @@ impl State {
     }
 
     /// Settles a delivery; false when it had been settled or handed back already.
-    pub fn settle(&mut self, queue: &str, tag: u64, outcome: Outcome) -> bool {
+    pub fn settle(&mut self, queue: &str, tag: u64, outcome: Outcome<'_>) -> bool {
         let Some(item) = self.queues.get_mut(queue).and_then(|work| work.settle(tag)) else {
             return false;
         };
         match outcome {
             Outcome::Ack => {}
             Outcome::Requeue => self.give_back(queue, item),
-            Outcome::DeadLetter => self.send_on(queue, item),
+            Outcome::SendOn if self.is_own(queue) => self.spill(item),
+            Outcome::SendOn => self.give_back(queue, item),
+            Outcome::DeadLetter(reason, why) => self.die(queue, item, reason, why),
         }
         self.expire();
         self.dispatch(queue);
@@ -163,6 +171,36 @@ impl State {
         Ok(u32::try_from(length).unwrap_or(u32::MAX))
     }
 
+    /// A reader's id and how many dead letters it may see; `None`: there is a reader.
+    pub fn open_dead_letters(&mut self) -> Option<(u64, usize)> {
+        if self.reader.is_some() {
+            return None;
+        }
+        self.expire();
+        let id = self.next_id();
+        self.reader = Some(id);
+        Some((id, self.queues.get(DEAD_LETTERS).map_or(0, Queue::len)))
+    }
+
+    pub fn next_dead_letter(&mut self, reader: u64) -> Option<DeadLetter> {
+        let number = self.next_id();
+        let Item { body, death, .. } = self.queues.get_mut(DEAD_LETTERS)?.hold(reader, number)?;
+        let (queue, reason, why, died) = match death {
+            Some(Death { queue, reason, why, at }) => (queue, reason, why, Some(at)),
+            None => (String::new(), Reason::Unknown, String::new(), None),
+        };
+        Some(DeadLetter { number, body, queue, reason, why, died, headers: Map::new() })
+    }
+
+    pub fn remove_dead_letter(&mut self, number: u64) {
+        self.queues.get_mut(DEAD_LETTERS).and_then(|dead| dead.settle(number));
+    }
+
+    pub fn close_dead_letters(&mut self, reader: u64) {
+        self.reader = None;
+        self.end(DEAD_LETTERS, reader);
+    }
+
     fn reply(&mut self, queue: &str, body: Bytes) -> Result<(), BrokerError> {
         let reader = self.replies.get(queue).ok_or_else(|| BrokerError::Unroutable(queue.into()))?;
         match reader.try_send(Incoming::Reply(body)) {
@@ -180,7 +218,7 @@ impl State {
         if self.is_own(queue) {
             self.spill(item);
         } else if item.attempt > DELIVERY_LIMIT && queue != DEAD_LETTERS {
-            self.bury(item.body);
+            self.die(queue, item, Reason::DeliveryLimit, "");
         } else if let Some(work) = self.queues.get_mut(queue) {
             work.push_returned(item);
         }
@@ -190,9 +228,13 @@ impl State {
         self.queues.get(queue).is_some_and(Queue::is_own)
     }
 
-    /// Where what leaves `queue` goes.
-    fn send_on(&mut self, queue: &str, item: Item) {
-        if self.is_own(queue) { self.spill(item) } else { self.bury(item.body) }
+    fn late(&mut self, queue: &str, item: Item) {
+        if self.is_own(queue) { self.spill(item) } else { self.die(queue, item, Reason::Expired, "") }
+    }
+
+    fn die(&mut self, queue: &str, item: Item, reason: Reason, why: &str) {
+        let death = Death { queue: queue.into(), reason, why: why.into(), at: System.now() };
+        self.bury(Item { death: Some(death), ..Item::new(item.body, None) });
     }
 
     /// From a worker's own queue to the shared one, where no time limit is kept of it, as in RabbitMQ.
@@ -203,12 +245,12 @@ impl State {
         self.dispatch(INFERENCE.name);
     }
 
-    fn bury(&mut self, body: Bytes) {
+    fn bury(&mut self, item: Item) {
         if let Some(dead) = self.queues.get_mut(DEAD_LETTERS) {
             if dead.is_full() {
                 dead.pop();
             }
-            dead.push(Item { body, attempt: 0, expires: None });
+            dead.push(item);
         }
         self.dispatch(DEAD_LETTERS);
     }
@@ -220,7 +262,7 @@ impl State {
         let late: Vec<_> =
             late.filter(|(_, items)| !items.is_empty()).map(|(name, items)| (name.clone(), items)).collect();
         for (name, items) in late {
-            items.into_iter().for_each(|item| self.send_on(&name, item));
+            items.into_iter().for_each(|item| self.late(&name, item));
         }
         self.queues.retain(|_, queue| !queue.is_forgotten(now));
     }
