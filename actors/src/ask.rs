@@ -100,6 +100,7 @@ impl Ask {
             priority: completion.map(|completion| completion.priority).unwrap_or_default(),
             weight,
             worker: None,
+            run: 0,
         }
     }
 

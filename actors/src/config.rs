@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 pub struct Config {
     /// Where sessions are kept: `memory:` or `redis://host:port/db` (`rediss://` with TLS).
     pub store: String,
+    /// A node that does not renew its lease for this many milliseconds loses its sessions to others; it renews it three times
+    /// in this time.
+    pub lease_ms: u64,
     /// A turn fails when it has not ended after this many milliseconds.
     pub turn_deadline_ms: u64,
     /// A turn does without retrieval when that has not answered after this many milliseconds.
@@ -67,6 +70,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             store: "memory:".into(),
+            lease_ms: 6_000,
             turn_deadline_ms: 120_000,
             retrieval_deadline_ms: 5_000,
             first_token_deadline_ms: 10_000,
@@ -118,9 +122,10 @@ impl Config {
         problems
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 23] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
         const DAY: u64 = 24 * 3600 * 1000;
         [
+            ("lease_ms", self.lease_ms, 300, 3_600_000),
             ("turn_deadline_ms", self.turn_deadline_ms, 100, DAY),
             ("retrieval_deadline_ms", self.retrieval_deadline_ms, 1, DAY),
             ("first_token_deadline_ms", self.first_token_deadline_ms, 0, DAY),

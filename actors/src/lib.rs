@@ -24,8 +24,10 @@ mod env;
 mod json;
 mod knowledge;
 mod lang;
+mod lease;
 mod load;
 mod log;
+mod peer;
 mod persona;
 mod prompt;
 mod publish;
@@ -36,6 +38,7 @@ mod shard;
 mod start;
 mod state;
 pub mod store;
+mod tend;
 mod threads;
 mod turn;
 

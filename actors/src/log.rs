@@ -10,17 +10,35 @@ use std::{
 };
 use tokio::sync::watch;
 
+#[derive(Debug, Default)]
+struct Events {
+    /// With their numbers, ascending.
+    list: Vec<(u64, TurnEvent)>,
+    /// The turn goes on elsewhere: nothing is appended here any more.
+    moved: bool,
+}
+
+impl Events {
+    fn has_ended(&self) -> bool {
+        self.moved || self.list.last().is_some_and(|(_, last)| last.is_last())
+    }
+
+    fn next(&self) -> u64 {
+        self.list.last().map_or(0, |(seq, _)| seq + 1)
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     job: JobId,
     model: OnceLock<String>,
-    events: Mutex<Vec<(u64, TurnEvent)>>,
+    events: Mutex<Events>,
     grown: watch::Sender<()>,
     readers: watch::Sender<usize>,
 }
 
 impl Shared {
-    fn events(&self) -> MutexGuard<'_, Vec<(u64, TurnEvent)>> {
+    fn events(&self) -> MutexGuard<'_, Events> {
         self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -39,8 +57,23 @@ impl TurnLog {
     /// A complete log: `events` with their numbers, ascending, the last of them a last event.
     pub fn replay(job: JobId, events: Vec<(u64, TurnEvent)>) -> Self {
         let log = Self::new(job);
-        *log.0.events() = events;
+        log.0.events().list = events;
         log
+    }
+
+    /// The log of a turn that goes on after `events`.
+    pub fn resumed(job: JobId, events: impl IntoIterator<Item = TurnEvent>) -> Self {
+        Self::replay(job, (0..).zip(events).collect())
+    }
+
+    /// The events so far.
+    pub fn events(&self) -> Vec<TurnEvent> {
+        self.0.events().list.iter().map(|(_, event)| event.clone()).collect()
+    }
+
+    /// The number of the next event.
+    pub fn next_seq(&self) -> u64 {
+        self.0.events().next()
     }
 
     /// The turn's id.
@@ -48,18 +81,34 @@ impl TurnLog {
         &self.0.job
     }
 
-    /// Appends an event; after a last event nothing is appended any more. Returns the event's number.
+    /// Appends an event; after the end nothing is appended any more. Returns the event's number.
     pub fn emit(&self, event: TurnEvent) -> Option<u64> {
         let mut events = self.0.events();
-        let seq = match events.last() {
-            Some((_, last)) if last.is_last() => return None,
-            Some((seq, _)) => seq + 1,
-            None => 0,
-        };
-        events.push((seq, event));
-        drop(events);
+        let seq = events.next();
+        self.append(&mut events, seq, event).then_some(seq)
+    }
+
+    /// Appends an event that has a number already; one that is not new is dropped.
+    pub fn copy(&self, seq: u64, event: TurnEvent) {
+        let mut events = self.0.events();
+        if seq >= events.next() {
+            self.append(&mut events, seq, event);
+        }
+    }
+
+    /// Ends without a last event: the turn goes on elsewhere, under the same id and numbers.
+    pub fn moved(&self) {
+        self.0.events().moved = true;
         self.0.grown.send_replace(());
-        Some(seq)
+    }
+
+    fn append(&self, events: &mut Events, seq: u64, event: TurnEvent) -> bool {
+        let is_open = !events.has_ended();
+        if is_open {
+            events.list.push((seq, event));
+            self.0.grown.send_replace(());
+        }
+        is_open
     }
 
     /// The engine's name of the model; the first one stays.
@@ -72,13 +121,16 @@ impl TurnLog {
         TurnStream::new(self.0.clone(), 0)
     }
 
-    /// Returns once nobody has read for `grace` without a break.
-    pub fn abandoned(&self, grace: Duration) -> impl Future<Output = ()> + Send + use<> {
+    /// Returns once nobody has read for `grace` without a break, or the log is gone; where it `waits`, somebody must have begun to read first.
+    pub fn abandoned(&self, grace: Duration, waits: bool) -> impl Future<Output = ()> + Send + use<> {
         let mut readers = self.0.readers.subscribe();
         async move {
+            if waits && readers.wait_for(|count| *count > 0).await.is_err() {
+                return;
+            }
             while readers.wait_for(|count| *count == 0).await.is_ok() {
                 let back = tokio::time::timeout(grace, readers.wait_for(|count| *count > 0)).await;
-                if back.is_err() {
+                if !matches!(back, Ok(Ok(_))) {
                     return;
                 }
             }
@@ -116,7 +168,8 @@ impl TurnStream {
     }
 
     /// The next event and its number, which counts from 0 and may jump in the replay of a stored answer. `None` after the
-    /// last event. Safe to drop while it waits.
+    /// last event, and without one when the turn went on elsewhere: [`crate::Registry::follow`] finds it. Safe to drop while
+    /// it waits.
     pub async fn next(&mut self) -> Option<(u64, TurnEvent)> {
         loop {
             self.grown.borrow_and_update();
@@ -138,7 +191,7 @@ impl TurnStream {
         async move {
             loop {
                 grown.borrow_and_update();
-                if let Some((_, last)) = shared.events().last().filter(|(_, event)| event.is_last()) {
+                if let Some((_, last)) = shared.events().list.last().filter(|(_, event)| event.is_last()) {
                     return last.clone();
                 }
                 if grown.changed().await.is_err() {
@@ -146,6 +199,11 @@ impl TurnStream {
                 }
             }
         }
+    }
+
+    /// The number of the event that comes next at the earliest.
+    pub fn next_seq(&self) -> u64 {
+        self.next
     }
 
     /// The engine's name of the model, once generation has begun.
@@ -156,13 +214,13 @@ impl TurnStream {
     /// `Some(None)`: the log has ended. `None`: wait.
     fn ready(&mut self) -> Option<Option<(u64, TurnEvent)>> {
         let events = self.shared.events();
-        let place = events.partition_point(|(seq, _)| *seq < self.next);
-        match events.get(place).cloned() {
+        let place = events.list.partition_point(|(seq, _)| *seq < self.next);
+        match events.list.get(place).cloned() {
             Some((seq, event)) => {
                 self.next = seq + 1;
                 Some(Some((seq, event)))
             }
-            None => events.last().is_some_and(|(_, last)| last.is_last()).then_some(None),
+            None => events.has_ended().then_some(None),
         }
     }
 }
@@ -240,7 +298,7 @@ mod tests {
     async fn it_is_abandoned_when_nobody_has_read_for_the_grace() {
         let log = log();
         let (first, grace) = (log.reader(), Duration::from_millis(40));
-        let abandoned = tokio::spawn(log.abandoned(grace));
+        let abandoned = tokio::spawn(log.abandoned(grace, false));
         let second = first.clone();
         drop(first);
         tokio::time::sleep(2 * grace).await;

@@ -5,17 +5,23 @@ use crate::{
     affinity::Affinity,
     breaker::Breakers,
     env::Env,
+    lease::Lease,
     load::Load,
+    peer::{self, Peers},
     publish::Publisher,
     registry::Inner,
     replies::{Routes, dispatch},
     shard::Shard,
     store::{self, SessionStore},
+    tend,
     threads::Threads,
 };
 use protocol::{NodeId, topology};
 use runtime::{Context, Health};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 /// A session store must answer within this time, and is asked this often whether it does.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -56,19 +62,29 @@ pub async fn start_with(
 ) -> Result<Registry, StartError> {
     let reply_to = topology::replies(&node);
     let replies = context.broker.replies(&reply_to).await?;
+    let (peers, incoming) = Peers::start(node.clone(), &context).await?;
+    let length = Duration::from_millis(config.lease_ms);
+    let lease = Lease::take(store.clone(), context.clock.clone(), node, length).await;
+    let lease = lease.map_err(|error| StartError::Store { url: without_password(&config.store), error })?;
     let threads = Threads::start(config.arbiters)?;
     let shards = threads.arbiters.iter().cloned().map(Shard::new).collect();
     let routes = Arc::new(Routes::default());
     context.health.ready("sessions");
     let dispatcher = tokio::spawn(dispatch(replies, routes.clone(), context.health.clone()));
     let checker = tokio::spawn(watch_store(store.clone(), context.health.clone()));
-    let background = [dispatcher.abort_handle(), checker.abort_handle()];
+    let background = Mutex::new(vec![dispatcher.abort_handle(), checker.abort_handle()]);
     let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
     let load = Load::new(config.max_sessions);
     let breakers = Breakers::new(&config, context.clock.clone(), context.random.clone());
     let affinity = Affinity::default();
-    let env = Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity, breakers });
-    Ok(Registry(Arc::new(Inner { env, shards, threads, background })))
+    let env = Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity, breakers, lease });
+    let inner = Arc::new(Inner { env, shards, threads, peers, background });
+    let tasks = [
+        tokio::spawn(tend::tend(Arc::downgrade(&inner))),
+        tokio::spawn(peer::listen(incoming, Arc::downgrade(&inner))),
+    ];
+    inner.background.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks.map(|task| task.abort_handle()));
+    Ok(Registry(inner))
 }
 
 /// Keeps the process's health informed of the store's.

@@ -1,6 +1,10 @@
 //! What is kept of a session.
 
-use crate::json;
+use crate::{
+    json,
+    session::open::{self, Open},
+    store::Stored,
+};
 use bytes::Bytes;
 use protocol::{
     ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage, WorkerId,
@@ -19,6 +23,9 @@ pub struct SessionView {
     pub lang: Option<Lang>,
     /// Oldest first.
     pub messages: Vec<StoredMessage>,
+    /// Messages that are accepted and not answered yet, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unanswered: Vec<StoredMessage>,
 }
 
 /// One message of a session.
@@ -68,17 +75,22 @@ pub struct TurnRecord {
     /// Whether it was answered without the model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub degraded: bool,
+    /// Bytes of each piece in which the text was shown, so that a reader who comes back goes on where it was; only of the
+    /// last answer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<u32>,
 }
 
 impl SessionView {
     /// A session without messages.
     pub fn new(id: SessionId, created: Timestamp) -> Self {
-        Self { id, created, lang: None, messages: Vec::new() }
+        Self { id, created, lang: None, messages: Vec::new(), unanswered: Vec::new() }
     }
 
     /// Adds a question and its answer, and drops the oldest such pairs beyond `keep` messages or `bytes` bytes of them; what
     /// is added stays.
     pub fn append(&mut self, question: StoredMessage, answer: StoredMessage, keep: usize, bytes: usize) {
+        self.messages.iter_mut().filter_map(|message| message.turn.as_mut()).for_each(|turn| turn.pieces.clear());
         self.messages.extend([question, answer]);
         let sizes = self.messages.rchunks(2).scan(0usize, |total, pair| {
             *total += pair.iter().map(StoredMessage::bytes).sum::<usize>();
@@ -144,6 +156,28 @@ pub(crate) fn encode(session: &SessionView, served: Option<&Served>) -> serde_js
 pub(crate) fn decode(bytes: &[u8]) -> Result<(SessionView, Option<Served>), String> {
     let Format { v, session, served } = serde_json::from_slice(bytes).map_err(|error| json::place(&error))?;
     if v == VERSION { Ok((session, served)) } else { Err(format!("format version {v}, expected {VERSION}")) }
+}
+
+/// The session as clients see it.
+pub(crate) fn view(stored: &Stored) -> Result<SessionView, String> {
+    let (mut view, _) = decode(&stored.state)?;
+    let open = open::in_order(&stored.open).into_iter().filter(|open| {
+        let name = open.submit.client_message_id.as_ref();
+        name.is_none_or(|name| view.answer_to(name).is_none())
+    });
+    view.unanswered = open.map(question).collect();
+    Ok(view)
+}
+
+fn question(open: Open) -> StoredMessage {
+    StoredMessage {
+        role: Role::User,
+        content: open.submit.content,
+        citations: Vec::new(),
+        at: open.accepted,
+        client_message_id: open.submit.client_message_id,
+        turn: None,
+    }
 }
 
 #[cfg(test)]

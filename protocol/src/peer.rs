@@ -51,6 +51,8 @@ pub enum PeerAsk {
         /// The turn.
         turn: Option<JobId>,
     },
+    /// Forget the session.
+    Delete,
     /// The caller awaits no more events of the call with this id.
     Leave,
 }

@@ -262,6 +262,7 @@ fn peers() {
         PeerAsk::Submit(submit),
         PeerAsk::Follow { turn: job(), from: 7 },
         PeerAsk::Stop { turn: None },
+        PeerAsk::Delete,
         PeerAsk::Leave,
     ];
     check("peer_calls", &calls.map(call).to_vec());

@@ -1,50 +1,50 @@
 //! What the actor answers to each request.
 
 use super::{
-    Answered, Begin, Delete, Leave, Refusal, Session, Stop, View, not_found, store_failure,
-    turns::{Pending, another_message, replay, too_many_pending},
+    Adopt, Answered, Begin, Delete, Follow, Refusal, Session, Stop, not_found,
+    open::Open,
+    store_failure,
+    turns::{Pending, another_message, no_such_turn, replay, replay_turn, too_many_pending},
 };
-use crate::{SessionView, TurnLog, TurnStream, ask::Ask, turn::Input};
-use actix::{ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture};
-use protocol::{ClientMessageId, ErrorCode, Failure, Submit};
+use crate::{TurnLog, TurnStream, ask::Ask, store::StoreError, turn::Input};
+use actix::{ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture, fut};
+use protocol::{ClientMessageId, Failure, JobId, Submit};
 
 impl Handler<Begin> for Session {
-    type Result = Answered<TurnStream>;
+    type Result = AtomicResponse<Self, Answered<TurnStream>>;
 
     fn handle(&mut self, Begin { ask, parent }: Begin, ctx: &mut Context<Self>) -> Self::Result {
-        let known = self.known(&ask)?;
+        let known = self.known(&ask, ctx).and_then(|known| match known {
+            Some(stream) => Ok(Some(stream)),
+            None => self.admit(&ask).map(|()| None),
+        });
         self.touch();
-        if let Some(stream) = known {
-            return Ok(stream);
-        }
-        if let Err(refusal) = self.admit(&ask) {
-            if self.is_stateless() {
-                self.leave(ctx);
+        match known {
+            Ok(Some(stream)) => AtomicResponse::new(Box::pin(fut::ready(Ok(stream)))),
+            Ok(None) => self.accept(ask, parent),
+            Err(refusal) => {
+                if self.is_stateless() {
+                    self.leave(ctx);
+                }
+                AtomicResponse::new(Box::pin(fut::ready(Err(refusal))))
             }
-            return Err(refusal);
         }
-        let (log, accepted) = (TurnLog::new(self.env.new_job()), self.env.now());
-        let stream = log.reader();
-        let (slot, watch) = (self.env.load.turn(), self.watch_readers(&log, ctx));
-        let pending = Pending { ask, log, parent, accepted, slot, watch };
-        match self.running {
-            Some(_) => self.pending.push_back(pending),
-            None => self.start(pending, ctx),
-        }
-        self.touch();
-        Ok(stream)
     }
 }
 
 impl Session {
-    /// The turn that answers this very message already: it runs, it waits, or it is stored. Refuses another message under
-    /// the name of an earlier one.
-    fn known(&self, ask: &Ask) -> Answered<Option<TurnStream>> {
-        let kept = self.kept()?;
+    /// The turn that answers this very message already: it runs, it waits, it was left, or it is stored. Refuses another
+    /// message under the name of an earlier one.
+    fn known(&mut self, ask: &Ask, ctx: &mut Context<Self>) -> Answered<Option<TurnStream>> {
+        self.kept()?;
         let Ask::Message(submit) = ask else { return Ok(None) };
         let Some(id) = &submit.client_message_id else { return Ok(None) };
+        if self.parked_as(id).is_some() {
+            self.resume_parked(ctx);
+        }
+        let view = &self.kept()?.view;
         let unfinished = self.unfinished(id).map(|(text, log)| (text, log.reader()));
-        match unfinished.or_else(|| Some((kept.view.question(id)?, replay(&kept.view, id)?))) {
+        match unfinished.or_else(|| Some((view.question(id)?, replay(view, id)?))) {
             Some((text, _)) if text != submit.content => Err(another_message().into()),
             known => Ok(known.map(|(_, stream)| stream)),
         }
@@ -62,25 +62,123 @@ impl Session {
 
     /// Refuses a turn that could not be run, before it is accepted.
     fn admit(&self, ask: &Ask) -> Answered<()> {
-        if self.env.load.is_draining() {
-            let message = "this node is shutting down; try again shortly";
-            return Err(Failure::new(ErrorCode::Unavailable, message).into());
-        }
+        self.accepts()?;
         let limit = self.env.config.pending_messages;
-        if self.running.is_some() && self.pending.len() >= limit {
+        let replaces = matches!(ask, Ask::Message(submit) if submit.replace);
+        let waits = self.pending.len() >= limit || self.pending.len() + self.parked.len() > 2 * limit;
+        if self.running.is_some() && waits && !replaces {
             return Err(too_many_pending(limit).into());
         }
         Ok(ask.fits(&self.env, &self.key().tenant, &self.kept()?.view)?)
     }
+
+    /// The message is kept in the store before its client hears that it was accepted.
+    fn accept(&mut self, ask: Ask, parent: tracing::Span) -> AtomicResponse<Self, Answered<TurnStream>> {
+        let (turn, accepted, place) = (self.env.new_job(), self.env.now(), self.next_place);
+        self.next_place += 1;
+        let kept = self.keep(&ask, &turn, place);
+        AtomicResponse::new(Box::pin(kept.map(move |kept, session: &mut Self, ctx| {
+            match kept {
+                Ok(()) => Ok(session.accepted(ask, turn, place, accepted, parent, ctx)),
+                Err(StoreError::Conflict) => {
+                    session.overtaken(ctx);
+                    Err(Refusal::Gone)
+                }
+                Err(error) => {
+                    // It may have arrived.
+                    session.close(turn, ctx);
+                    Err(store_failure(&error).into())
+                }
+            }
+        })))
+    }
+
+    fn keep(
+        &self,
+        ask: &Ask,
+        turn: &JobId,
+        place: u64,
+    ) -> impl actix::ActorFuture<Self, Output = Result<(), StoreError>> + 'static {
+        let kept = match (self.hold(), ask) {
+            (Some(hold), Ask::Message(submit)) => {
+                Some((hold.fence.clone(), Open::new(turn.clone(), place, self.env.now(), submit.clone())))
+            }
+            _ => None,
+        };
+        let (env, key, turn) = (self.env.clone(), self.key().clone(), turn.clone());
+        let keep = async move {
+            let Some((fence, open)) = kept else { return Ok(()) };
+            let message = open.encode().map_err(|error| StoreError::Unavailable(error.to_string()))?;
+            env.store.accept(&key, &fence, &turn, message).await
+        };
+        keep.into_actor(self)
+    }
+
+    fn accepted(
+        &mut self,
+        ask: Ask,
+        turn: JobId,
+        place: u64,
+        accepted: protocol::Timestamp,
+        parent: tracing::Span,
+        ctx: &mut Context<Self>,
+    ) -> TurnStream {
+        if matches!(&ask, Ask::Message(submit) if submit.replace) {
+            self.stop_all(ctx);
+        }
+        self.resume_parked(ctx);
+        let log = TurnLog::new(turn);
+        let stream = log.reader();
+        let (slot, watch) = (self.env.load.turn(), self.watch_readers(&log, false, ctx));
+        self.pending.push_back(Pending { ask, log, parent, place, accepted, slot, watch, resumes: None });
+        self.start_next(ctx);
+        self.touch();
+        stream
+    }
+
+    /// The turn that runs and those that wait end with what was shown of them.
+    fn stop_all(&mut self, ctx: &mut Context<Self>) {
+        for waiting in std::mem::take(&mut self.pending) {
+            self.stop_waiting(waiting, ctx);
+        }
+        for parked in std::mem::take(&mut self.parked) {
+            self.close(parked.open.turn, ctx);
+        }
+        if let Some(turn) = self.running.as_ref().map(|running| running.log.job().clone()) {
+            self.feed(&turn, Input::Stop, ctx);
+        }
+    }
+
+    fn stop_waiting(&mut self, waiting: Pending, ctx: &mut Context<Self>) {
+        let turn = waiting.log.job().clone();
+        waiting.stopped();
+        self.close(turn, ctx);
+    }
 }
 
-impl Handler<View> for Session {
-    type Result = Answered<SessionView>;
+impl Handler<Follow> for Session {
+    type Result = Answered<TurnStream>;
 
-    fn handle(&mut self, _: View, _: &mut Context<Self>) -> Self::Result {
-        let view = self.kept()?.view.clone();
+    fn handle(&mut self, Follow(turn): Follow, ctx: &mut Context<Self>) -> Self::Result {
+        self.kept()?;
+        if self.is_parked(&turn) {
+            self.resume_parked(ctx);
+        }
         self.touch();
-        Ok(view)
+        let logs = self.running.iter().map(|r| &r.log).chain(self.pending.iter().map(|p| &p.log));
+        let unfinished = logs.into_iter().find(|log| *log.job() == turn).map(TurnLog::reader);
+        let found = unfinished.or_else(|| replay_turn(&self.kept.as_ref()?.view, &turn));
+        Ok(found.ok_or_else(no_such_turn)?)
+    }
+}
+
+impl Handler<Adopt> for Session {
+    type Result = Answered<()>;
+
+    fn handle(&mut self, _: Adopt, ctx: &mut Context<Self>) -> Self::Result {
+        self.kept()?;
+        self.resume_parked(ctx);
+        Ok(())
     }
 }
 
@@ -92,8 +190,11 @@ impl Handler<Stop> for Session {
         self.touch();
         let running = self.running.as_ref().map(|running| running.log.job().clone());
         if let Some(turn) = turn.or(running) {
+            if self.is_parked(&turn) {
+                self.resume_parked(ctx);
+            }
             match self.take_pending(&turn) {
-                Some(waiting) => waiting.stopped(),
+                Some(waiting) => self.stop_waiting(waiting, ctx),
                 None => self.feed(&turn, Input::Stop, ctx),
             }
         }
@@ -107,7 +208,7 @@ impl Handler<Delete> for Session {
     fn handle(&mut self, _: Delete, ctx: &mut Context<Self>) -> Self::Result {
         let kept = self.kept().map(|_| ());
         if kept.is_ok() {
-            self.broken = Some(not_found());
+            self.broken = Some(not_found().into());
             self.fail_all(&not_found(), ctx);
         }
         let (env, key) = (self.env.clone(), self.key().clone());
@@ -124,28 +225,12 @@ impl Handler<Delete> for Session {
 impl Session {
     fn deleted(&mut self, deleted: Answered<bool>, ctx: &mut Context<Self>) -> Answered<()> {
         let was_there = deleted.inspect_err(|refusal| {
-            if self.kept.is_some() && *refusal != Refusal::Gone {
+            if self.kept.is_some() && matches!(refusal, Refusal::Failed(_)) {
                 self.broken = None;
             }
         })?;
+        self.is_overtaken = true;
         self.leave(ctx);
-        if was_there { Ok(()) } else { Err(not_found().into()) }
-    }
-}
-
-impl Handler<Leave> for Session {
-    type Result = bool;
-
-    fn handle(&mut self, Leave(failure): Leave, ctx: &mut Context<Self>) -> bool {
-        match failure {
-            Some(failure) => {
-                self.leaving = true;
-                self.fail_all(&failure, ctx);
-                self.passivate(ctx);
-            }
-            None if self.is_idle() && !self.leaving => self.passivate(ctx),
-            None => {}
-        }
-        self.leaving
+        if was_there { Ok(()) } else { Err(Failure::into(not_found())) }
     }
 }

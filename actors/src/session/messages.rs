@@ -1,6 +1,6 @@
 //! What a session's actor is asked.
 
-use crate::{SessionView, TurnStream, ask::Ask};
+use crate::{TurnStream, ask::Ask, store::Member};
 use actix::Message;
 use protocol::{Failure, JobId};
 use tracing::Span;
@@ -10,6 +10,8 @@ use tracing::Span;
 pub(crate) enum Refusal {
     /// It is about to leave; another actor for the session will do it.
     Gone,
+    /// Another node owns the session.
+    Elsewhere(Member),
     /// For good.
     Failed(Failure),
 }
@@ -32,10 +34,10 @@ pub(crate) struct Begin {
     pub parent: Span,
 }
 
-/// Show the history.
+/// Read the turn, whether it waits, runs or has ended.
 #[derive(Clone, Message)]
-#[rtype(result = "Answered<SessionView>")]
-pub(crate) struct View;
+#[rtype(result = "Answered<TurnStream>")]
+pub(crate) struct Follow(pub JobId);
 
 /// Stop the turn, whether it runs or waits; `None`: the one that runs.
 #[derive(Clone, Message)]
@@ -47,7 +49,19 @@ pub(crate) struct Stop(pub Option<JobId>);
 #[rtype(result = "Answered<()>")]
 pub(crate) struct Delete;
 
-/// Leave memory if idle; with a failure, end all turns with it and leave in any case. Answers whether the actor leaves.
+/// Answer the messages that a dead owner left open.
 #[derive(Clone, Message)]
+#[rtype(result = "Answered<()>")]
+pub(crate) struct Adopt;
+
+/// Leave memory. Answers whether the actor leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
 #[rtype(result = "bool")]
-pub(crate) struct Leave(pub Option<Failure>);
+pub(crate) enum Leave {
+    /// If it is idle.
+    IfIdle,
+    /// The node owns its sessions no more: what runs goes on elsewhere.
+    NotOwner,
+    /// The node stops: what runs goes on elsewhere, or fails if it cannot.
+    Shutdown,
+}

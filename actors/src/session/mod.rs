@@ -1,40 +1,51 @@
 //! The session actor: one conversation, one turn at a time.
 
+mod claim;
 mod commit;
 mod handlers;
 mod held;
+mod journal;
+mod leave;
 mod messages;
 mod observe;
+pub(crate) mod open;
 mod outbox;
+mod parked;
 mod steps;
 mod turns;
 
-pub(crate) use messages::{Answered, Begin, Delete, Leave, Refusal, Stop, View};
+pub(crate) use leave::shutting_down;
+pub(crate) use messages::{Adopt, Answered, Begin, Delete, Follow, Leave, Refusal, Stop};
 
 use crate::{
     SessionView,
     env::Env,
     shard::Place,
-    state::{self, Served},
-    store::{SessionKey, StoreError, Stored, Version},
+    state::Served,
+    store::{Fence, SessionKey, StoreError},
 };
-use actix::{Actor, ActorFutureExt, AsyncContext, Context, WrapFuture, prelude::ActorContext};
+use actix::{Actor, Context};
 use outbox::Outbox;
+use parked::Parked;
 use protocol::{ErrorCode, Failure};
-use runtime::metric;
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc};
 use turns::{Pending, Running};
-
-/// An actor without a session answers for this long, so that those who wait for it learn why.
-const LINGER: Duration = Duration::from_millis(200);
 
 /// The session's state in memory.
 pub(crate) struct Kept {
     pub view: SessionView,
     /// By whom its last turn was answered.
     pub served: Option<Served>,
-    /// As in the store; `None`: it is not kept there and the session ends with its turn.
-    pub version: Option<Version>,
+    /// The right to write to the store; `None`: it is not kept there and the session ends with its turn.
+    pub hold: Option<Hold>,
+}
+
+/// What the store expects of the next write.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    pub fence: Fence,
+    /// The count of saves.
+    pub write: u64,
 }
 
 /// The actor of one session.
@@ -43,17 +54,37 @@ pub(crate) struct Session {
     place: Place,
     kept: Option<Kept>,
     /// Why there is nothing to do here.
-    broken: Option<Failure>,
+    broken: Option<Refusal>,
     running: Option<Running>,
     pending: VecDeque<Pending>,
+    /// Open messages that nobody awaits now.
+    parked: Vec<Parked>,
+    /// The place of the next message in their order.
+    next_place: u64,
     outbox: Outbox,
+    /// Turns whose end without an answer is not stored yet.
+    closing: usize,
     leaving: bool,
+    /// Another node may own the session: there is nothing to give back.
+    is_overtaken: bool,
 }
 
 impl Session {
     pub fn new(env: Arc<Env>, place: Place, kept: Option<Kept>) -> Self {
-        let (pending, outbox) = (VecDeque::new(), Outbox::default());
-        Self { env, place, kept, broken: None, running: None, pending, outbox, leaving: false }
+        Self {
+            env,
+            place,
+            kept,
+            broken: None,
+            running: None,
+            pending: VecDeque::new(),
+            parked: Vec::new(),
+            next_place: 0,
+            outbox: Outbox::default(),
+            closing: 0,
+            leaving: false,
+            is_overtaken: false,
+        }
     }
 
     fn key(&self) -> &SessionKey {
@@ -64,70 +95,25 @@ impl Session {
     fn kept(&self) -> Answered<&Kept> {
         match (&self.broken, &self.kept) {
             _ if self.leaving => Err(Refusal::Gone),
-            (Some(failure), _) => Err(Refusal::Failed(failure.clone())),
+            (Some(refusal), _) => Err(refusal.clone()),
             (None, Some(kept)) => Ok(kept),
             (None, None) => Err(Refusal::Gone),
         }
     }
 
-    fn load(&mut self, ctx: &mut Context<Self>) {
-        let (env, key) = (self.env.clone(), self.key().clone());
-        let load = async move { env.store.load(&key).await };
-        ctx.wait(load.into_actor(self).map(|loaded, session, ctx| session.loaded(loaded, ctx)));
-    }
-
-    fn loaded(&mut self, loaded: Result<Option<Stored>, StoreError>, ctx: &mut Context<Self>) {
-        let kept = match loaded {
-            Ok(Some(stored)) => state::decode(&stored.state)
-                .map(|(view, served)| Kept { view, served, version: Some(stored.version) })
-                .map_err(|error| unreadable(self.key(), &error)),
-            Ok(None) => Err(not_found()),
-            Err(error) => Err(store_failure(&error)),
-        };
-        match kept {
-            Ok(kept) => self.kept = Some(kept),
-            Err(failure) => {
-                self.broken = Some(failure);
-                ctx.run_later(LINGER, |session, ctx| session.leave(ctx));
-            }
-        }
+    /// The right to write to the store, where the session is kept there.
+    fn hold(&self) -> Option<&Hold> {
+        self.kept.as_ref()?.hold.as_ref()
     }
 
     /// Whether the session ends with its turn.
     fn is_stateless(&self) -> bool {
-        self.kept.as_ref().is_some_and(|kept| kept.version.is_none())
-    }
-
-    fn is_idle(&self) -> bool {
-        self.running.is_none() && self.pending.is_empty() && self.outbox.is_empty()
+        self.kept.as_ref().is_some_and(|kept| kept.hold.is_none())
     }
 
     /// Notes that the session was used, and how.
     fn touch(&self) {
         self.place.activity.touch(self.running.is_some(), self.env.now());
-    }
-
-    /// Takes no more requests, and stops once what runs has ended.
-    fn leave(&mut self, ctx: &mut Context<Self>) {
-        self.leaving = true;
-        if self.is_idle() {
-            ctx.stop();
-        }
-    }
-
-    fn passivate(&mut self, ctx: &mut Context<Self>) {
-        metrics::counter!(metric::SESSIONS_PASSIVATED).increment(1);
-        self.leave(ctx);
-    }
-
-    /// Passivates after the idle time, or looks again when it could have passed.
-    fn watch_idle(&mut self, ctx: &mut Context<Self>) {
-        let until = self.place.activity.used().after_ms(self.env.config.idle_ms);
-        let left = until.ms_from(self.env.now());
-        if left == 0 && self.is_idle() && !self.leaving {
-            return self.passivate(ctx);
-        }
-        ctx.run_later(Duration::from_millis(left.max(10)), |session, ctx| session.watch_idle(ctx));
     }
 }
 
@@ -138,19 +124,14 @@ impl Actor for Session {
         ctx.set_mailbox_capacity(self.env.config.mailbox);
         self.touch();
         if self.kept.is_none() {
-            self.load(ctx);
+            self.claim(ctx);
         }
         self.watch_idle(ctx);
     }
 }
 
-fn not_found() -> Failure {
+pub(crate) fn not_found() -> Failure {
     Failure::new(ErrorCode::SessionNotFound, "no such session; create one with POST /v1/sessions")
-}
-
-fn unreadable(key: &SessionKey, error: &str) -> Failure {
-    tracing::error!(session = %key.session, tenant = %key.tenant, error, "a stored session cannot be read");
-    Failure::new(ErrorCode::Internal, "the stored session cannot be read by this version")
 }
 
 /// What a client is told of a store's error.

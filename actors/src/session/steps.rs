@@ -17,12 +17,16 @@ impl Session {
         while let Some(input) = inputs.pop_front() {
             let now = self.env.now();
             let Some(running) = self.running.as_mut().filter(|running| running.log.job() == turn) else { return };
-            for effect in running.turn.on(input, now) {
-                inputs.extend(self.perform(effect, now, ctx));
-            }
+            let todo = running.turn.on(input, now);
+            inputs.extend(self.perform_all(todo, ctx));
         }
         self.flush(ctx);
         self.settle(ctx);
+    }
+
+    pub(super) fn perform_all(&mut self, todo: Vec<Effect>, ctx: &mut Context<Self>) -> Vec<Input> {
+        let now = self.env.now();
+        todo.into_iter().filter_map(|effect| self.perform(effect, now, ctx)).collect()
     }
 
     /// Does what the machine wants, and returns what came of it at once.
@@ -65,11 +69,10 @@ impl Session {
                 None
             }
             Effect::Emit(event) => {
-                running.observed.event(&event, now);
-                running.log.emit(event);
+                self.show(event, now, ctx);
                 None
             }
-            Effect::Commit(answer) => self.commit(answer, now, ctx),
+            Effect::Commit(answer) => self.commit(answer, ctx),
         }
     }
 
@@ -79,7 +82,7 @@ impl Session {
     }
 
     /// Sends what waits, one message after another.
-    fn flush(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn flush(&mut self, ctx: &mut Context<Self>) {
         let Some(message) = self.outbox.next() else { return };
         let env = self.env.clone();
         let sent = async move { message.send(&env).await }.into_actor(self);
@@ -97,7 +100,7 @@ impl Session {
     }
 
     /// After a step: lets an ended turn go and starts the next, or sets the timer; leaves when that was asked for.
-    fn settle(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn settle(&mut self, ctx: &mut Context<Self>) {
         if self.running.as_ref().is_some_and(|running| running.turn.is_done()) {
             self.end(ctx);
             self.leaving |= self.is_stateless();
@@ -110,7 +113,7 @@ impl Session {
         }
     }
 
-    fn start_next(&mut self, ctx: &mut Context<Self>) {
+    pub(super) fn start_next(&mut self, ctx: &mut Context<Self>) {
         while !self.leaving && self.running.is_none() {
             let Some(next) = self.pending.pop_front() else { return };
             self.start(next, ctx);

@@ -1,6 +1,6 @@
 //! Turns of a session: those that wait and the one that runs.
 
-use super::{Session, held::Held, observe::Observed};
+use super::{Session, held::Held, journal::Journal, observe::Observed, open::Open, parked::Parked};
 use crate::{
     SessionView, StoredMessage, TurnLog, TurnRecord, TurnStream,
     ask::Ask,
@@ -22,10 +22,14 @@ pub(super) struct Pending {
     pub ask: Ask,
     pub log: TurnLog,
     pub parent: Span,
+    /// Its place in the order of the session's messages.
+    pub place: u64,
     pub accepted: Timestamp,
     pub slot: Accepted,
     /// Sees when nobody reads any more.
     pub watch: SpawnHandle,
+    /// It was begun by another actor, or by this one and left: tokens that were generated for it.
+    pub resumes: Option<u32>,
 }
 
 impl Pending {
@@ -34,9 +38,18 @@ impl Pending {
         submit(&self.ask)
     }
 
+    /// As it is kept while nobody awaits it; its readers learn that it goes on elsewhere.
+    pub fn parked(self) -> Option<Parked> {
+        self.log.moved();
+        let open = Open::new(self.log.job().clone(), self.place, self.accepted, self.submit()?.clone());
+        Some(Parked { open, shown: self.log.events(), tokens: self.resumes.unwrap_or(0) })
+    }
+
     /// Ends it before its first word.
     pub fn stopped(self) {
-        self.log.emit(TurnEvent::Retrieved { citations: Vec::new() });
+        if self.log.next_seq() == 0 {
+            self.log.emit(TurnEvent::Retrieved { citations: Vec::new() });
+        }
         self.log.emit(TurnEvent::Finished {
             text: String::new(),
             finish_reason: FinishReason::Cancelled,
@@ -64,6 +77,12 @@ pub(super) struct Running {
     pub served: Option<Served>,
     pub held: Held,
     pub ask: Ask,
+    pub journal: Journal,
+    /// Tokens that were generated for what was shown.
+    pub tokens: u32,
+    /// Whether the answer is in the store.
+    pub is_stored: bool,
+    place: u64,
     accepted: Timestamp,
     watches: [SpawnHandle; 2],
     _slot: Accepted,
@@ -87,7 +106,8 @@ impl Running {
             turn: None,
         };
         let Answer { text, reason, usage, citations, last_seq, degraded, .. } = answer;
-        let turn = TurnRecord { job: self.log.job().clone(), last_seq, finish_reason: reason, usage, degraded };
+        let (job, pieces) = (self.log.job().clone(), self.journal.pieces.clone());
+        let turn = TurnRecord { job, last_seq, finish_reason: reason, usage, degraded, pieces };
         let answer = StoredMessage {
             role: Role::Assistant,
             content: text,
@@ -101,6 +121,12 @@ impl Running {
 }
 
 impl Running {
+    /// As it is kept while nobody awaits it.
+    pub fn parked(&self) -> Option<Parked> {
+        let open = Open::new(self.log.job().clone(), self.place, self.accepted, self.submit()?.clone());
+        Some(Parked { open, shown: self.log.events(), tokens: self.tokens })
+    }
+
     /// `worker` has begun to answer. Returns to which worker the job was sent, when that is told for the first time.
     pub fn served_by(&mut self, worker: WorkerId) -> Option<WorkerId> {
         self.served = Some(Served { by: worker, at: self.asked });
@@ -117,20 +143,41 @@ fn submit(ask: &Ask) -> Option<&Submit> {
 
 /// The answer that the session keeps for the message `id`, as a turn that has ended.
 pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStream> {
-    let stored = view.answer_to(id)?;
-    let TurnRecord { job, last_seq, finish_reason, usage, degraded } = stored.turn.clone()?;
+    view.answer_to(id).and_then(replayed)
+}
+
+/// The answer that the session keeps of the turn `job`.
+pub(super) fn replay_turn(view: &SessionView, job: &JobId) -> Option<TurnStream> {
+    let is_it = |message: &&StoredMessage| message.turn.as_ref().is_some_and(|turn| turn.job == *job);
+    view.messages.iter().rfind(is_it).and_then(replayed)
+}
+
+/// The events keep their numbers where the sizes of the pieces are still known; else the text is one piece.
+fn replayed(stored: &StoredMessage) -> Option<TurnStream> {
+    let TurnRecord { job, last_seq, finish_reason, usage, degraded, pieces } = stored.turn.clone()?;
     let (text, citations) = (stored.content.clone(), stored.citations.clone());
     let mut events = vec![(0, TurnEvent::Retrieved { citations: citations.clone() })];
-    if !text.is_empty() {
-        events.push((1, TurnEvent::token(&text)));
-    }
+    let tokens = cut(&text, &pieces).into_iter().filter(|piece| !piece.is_empty()).map(TurnEvent::token);
+    events.extend((1..).zip(tokens));
     let last_seq = last_seq.max(events.len() as u64);
     let (reasoning, tool_calls) = (String::new(), Vec::new());
-    events.push((
-        last_seq,
-        TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded },
-    ));
+    let last = TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded };
+    events.push((last_seq, last));
     Some(TurnLog::replay(job, events).reader())
+}
+
+/// `text` in pieces of these sizes, or whole if it is not made of such.
+fn cut<'a>(text: &'a str, pieces: &[u32]) -> Vec<&'a str> {
+    let mut rest = text;
+    let cut: Option<Vec<&str>> = pieces
+        .iter()
+        .map(|size| {
+            let (piece, after) = rest.split_at_checked(*size as usize)?;
+            rest = after;
+            Some(piece)
+        })
+        .collect();
+    cut.filter(|_| rest.is_empty()).unwrap_or_else(|| vec![text])
 }
 
 /// Something arrived for the turn `.0`.
@@ -149,15 +196,18 @@ impl Session {
     /// The turn's time has come.
     pub(super) fn start(&mut self, pending: Pending, ctx: &mut Context<Self>) {
         let Some(kept) = &self.kept else { return };
-        let Pending { ask, log, parent, accepted, slot, watch } = pending;
+        let Pending { ask, log, parent, place, accepted, slot, watch, resumes } = pending;
         let (job, tenant) = (log.job().clone(), &self.place.key.tenant);
         let affinity = &self.env.affinity;
         let last = affinity.last_served(tenant, &ask, kept.served.as_ref());
         let worker = affinity.choose(last.as_ref(), self.env.now(), self.env.config.affinity_ms);
-        let spec = Spec { worker, ..ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted) };
+        let run = resumes.and(kept.hold.as_ref()).map_or(0, |hold| hold.fence.epoch);
+        let spec = Spec { worker, run, ..ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted) };
         let observed = Observed::new(&self.place.key, &spec, &parent, accepted);
         let watches = [self.watch_replies(&job, ctx), watch];
-        let (lang, deadline, turn) = (spec.lang.clone(), spec.deadline, Turn::new(spec));
+        let (lang, deadline, shown) = (spec.lang.clone(), spec.deadline, log.events());
+        let journal = Journal::of(&shown);
+        let turn = Turn::resumed(spec, &shown, resumes.unwrap_or(0));
         self.running = Some(Running {
             turn,
             log,
@@ -170,6 +220,10 @@ impl Session {
             served: None,
             held: Held::default(),
             ask,
+            journal,
+            tokens: resumes.unwrap_or(0),
+            is_stored: false,
+            place,
             accepted,
             watches,
             _slot: slot,
@@ -196,15 +250,23 @@ impl Session {
         ctx.add_stream(arrivals)
     }
 
-    /// A stateless call has no grace: nobody can come back to it.
-    pub(super) fn watch_readers(&self, log: &TurnLog, ctx: &mut Context<Self>) -> SpawnHandle {
+    /// A stateless call has no grace: nobody can come back to it. One that is resumed for nobody `waits` for a first reader.
+    pub(super) fn watch_readers(&self, log: &TurnLog, waits: bool, ctx: &mut Context<Self>) -> SpawnHandle {
         let grace = if self.is_stateless() { 0 } else { self.env.config.abandon_grace_ms };
-        let (job, abandoned) = (log.job().clone(), log.abandoned(Duration::from_millis(grace)));
+        let (job, abandoned) = (log.job().clone(), log.abandoned(Duration::from_millis(grace), waits));
         let watch = abandoned.into_actor(self);
-        ctx.spawn(watch.map(move |(), session, ctx| match session.take_pending(&job) {
-            Some(waiting) => drop(waiting.log.emit(TurnEvent::Failed(unread()))),
-            None => session.feed(&job, Input::Abandoned, ctx),
-        }))
+        ctx.spawn(watch.map(move |(), session, ctx| session.abandoned(&job, ctx)))
+    }
+
+    /// Nobody reads the turn any more: its work stops, and a session's message is kept until somebody asks for the answer.
+    fn abandoned(&mut self, job: &JobId, ctx: &mut Context<Self>) {
+        match self.is_stateless() {
+            false => self.park(job, ctx),
+            true => match self.take_pending(job) {
+                Some(waiting) => drop(waiting.log.emit(TurnEvent::Failed(unread()))),
+                None => self.feed(job, Input::Abandoned, ctx),
+            },
+        }
     }
 
     /// Takes a turn that waits out of its queue.
@@ -218,19 +280,25 @@ impl Session {
         for pending in self.pending.drain(..) {
             pending.log.emit(TurnEvent::Failed(failure.clone()));
         }
+        self.parked.clear();
         if let Some(job) = self.running.as_ref().map(|running| running.log.job().clone()) {
             self.feed(&job, Input::Fail(failure.clone()), ctx);
         }
     }
 }
 
-/// What a client is told whose message would have to wait behind too many others.
 /// The name of an earlier message was given to another one.
 pub(super) fn another_message() -> Failure {
     let message = "client_message_id names another message of this session; give each message a name of its own";
     Failure::invalid("client_message_id", message)
 }
 
+/// What a client is told that asks for a turn which the session does not have.
+pub(super) fn no_such_turn() -> Failure {
+    Failure::new(ErrorCode::NotFound, "the session has no such turn; GET the session to see its messages")
+}
+
+/// What a client is told whose message would have to wait behind too many others.
 pub(super) fn too_many_pending(limit: usize) -> Failure {
     let message = format!("{limit} messages of this session are waiting already; await an answer first");
     Failure::new(ErrorCode::Overloaded, message)

@@ -44,6 +44,8 @@ pub struct Spec {
     pub weight: u32,
     /// The worker that has the conversation in its cache.
     pub worker: Option<WorkerId>,
+    /// 0, or the epoch of the session's owner that took the turn up from another.
+    pub run: u64,
 }
 
 /// How long the model is waited for, in milliseconds from the first inference job on; 0: for ever.

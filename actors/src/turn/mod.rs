@@ -27,6 +27,7 @@ mod degrade;
 mod frames;
 mod generation;
 mod io;
+mod resume;
 mod said;
 mod wait;
 
@@ -140,6 +141,9 @@ impl Turn {
         if now >= self.spec.deadline {
             return self.give_up(deadline_exceeded(), todo);
         }
+        if self.goes_on(now, todo) {
+            return;
+        }
         match &self.spec.knowledge {
             None => self.grounded(&[], now, todo),
             Some(knowledge) => self.search(knowledge.job(&self.spec.lang), todo),
@@ -147,7 +151,7 @@ impl Turn {
     }
 
     fn search(&mut self, body: RetrievalJob, todo: &mut Vec<Effect>) {
-        let job = part(&self.spec.job, 'r', self.searches);
+        let job = self.part('r', self.searches);
         self.searches += 1;
         let deadline = self.spec.retrieval_deadline.min(self.spec.deadline);
         todo.push(Effect::Retrieve { job: job.clone(), deadline, body });
@@ -205,8 +209,8 @@ impl Turn {
             return self.end_with(TurnEvent::Failed(Failure::new(ErrorCode::Unavailable, message)), todo);
         };
         self.wait.ask(now);
-        let job = part(&self.spec.job, 'g', self.jobs);
-        let again = self.jobs > 0;
+        let job = self.part('g', self.jobs);
+        let again = self.jobs > 0 || self.spec.run > 0;
         self.jobs += 1;
         let mut sampling = self.spec.sampling.clone();
         sampling.max_tokens = sampling.max_tokens.saturating_sub(self.tokens);
@@ -376,15 +380,18 @@ impl Turn {
         self.emitted += 1;
         todo.push(Effect::Emit(event));
     }
+
+    /// The id of the turn's `n`th job of a kind, so that one id finds all of a turn's logs; the turn's is from
+    /// [`JobId::from_uuid`]. Those of an earlier actor of the turn had other ids.
+    fn part(&self, kind: char, n: u32) -> JobId {
+        let Spec { job, run, .. } = &self.spec;
+        let of_run = if *run == 0 { String::new() } else { format!("{run}-") };
+        JobId::parse(format!("{job}.{kind}{of_run}{n}")).unwrap_or_else(|_| job.clone())
+    }
 }
 
 fn judge(verdict: Option<Verdict>, todo: &mut Vec<Effect>) {
     todo.extend(verdict.map(|verdict| Effect::Judge(Part::Inference, verdict)));
-}
-
-/// The id of a turn's `n`th job of a kind, so that one id finds all of a turn's logs; `turn` is from [`JobId::from_uuid`].
-fn part(turn: &JobId, kind: char, n: u32) -> JobId {
-    JobId::parse(format!("{turn}.{kind}{n}")).unwrap_or_else(|_| turn.clone())
 }
 
 /// What a turn is told that nobody read.

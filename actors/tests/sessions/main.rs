@@ -9,5 +9,6 @@ mod degraded;
 mod hiccups;
 mod lifecycle;
 mod observed;
+mod ownership;
 mod support;
 mod turns;

@@ -35,6 +35,7 @@ pub(super) fn spec() -> Spec {
         priority: Priority::Interactive,
         weight: 1,
         worker: None,
+        run: 0,
         tools: Tools::default(),
         thinking: None,
         shows_asides: false,

@@ -34,6 +34,7 @@ fn spec(knowledge: bool) -> Spec {
         priority: Priority::Interactive,
         weight: 1,
         worker: None,
+        run: 0,
         tools: Tools::default(),
         thinking: None,
         shows_asides: true,

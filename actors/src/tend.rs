@@ -1,0 +1,61 @@
+//! What a node does by itself, three times in the length of its lease: it renews the lease and cares for open messages whose
+//! owner is dead.
+
+use crate::{
+    Registry,
+    lease::Renewal,
+    registry::Inner,
+    session::Leave,
+    store::{Member, SessionKey},
+};
+use futures_util::future::join_all;
+use runtime::metric;
+use std::{sync::Weak, time::Duration};
+
+/// Sessions that are adopted at once, and in one round.
+const AT_ONCE: usize = 16;
+const PER_ROUND: usize = 256;
+
+/// Runs until the registry is gone.
+pub(crate) async fn tend(inner: Weak<Inner>) {
+    loop {
+        let Some(registry) = inner.upgrade().map(Registry) else { return };
+        let period = Duration::from_millis(registry.0.env.config.lease_ms / 3);
+        match registry.0.env.lease.renew().await {
+            Renewal::Kept => registry.adopt_orphans().await,
+            Renewal::Lost => registry.leave_all(Leave::NotOwner).await,
+            Renewal::Unknown => {}
+        }
+        drop(registry);
+        tokio::time::sleep(period).await;
+    }
+}
+
+impl Registry {
+    async fn adopt_orphans(&self) {
+        if self.0.env.load.is_draining() {
+            return;
+        }
+        let orphans = self.0.env.store.orphans(PER_ROUND).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "open messages of dead nodes are looked for later");
+            Vec::new()
+        });
+        for some in orphans.chunks(AT_ONCE) {
+            join_all(some.iter().map(|(owner, key)| self.adopt_orphan(owner, key))).await;
+        }
+    }
+
+    async fn adopt_orphan(&self, owner: &Member, key: &SessionKey) {
+        let adopted = match self.adopt(key).await {
+            Err(failure) if failure.code != protocol::ErrorCode::SessionNotFound => Err(failure.to_string()),
+            _ => self.0.env.store.adopted(owner, key).await.map_err(|error| error.to_string()),
+        };
+        match adopted {
+            Ok(()) => {
+                metrics::counter!(metric::SESSIONS_TAKEN_OVER).increment(1);
+                tracing::info!(tenant = %key.tenant, session = %key.session, %owner, "took over a session of a dead node");
+            }
+            Err(error) => tracing::warn!(session = %key.session, error, "a session of a dead node is taken over later"),
+        }
+    }
+}
