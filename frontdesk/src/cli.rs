@@ -2,7 +2,7 @@
 
 mod bench;
 
-pub use bench::{Bench, EngineBench, ParityBench};
+pub use bench::{Bench, EchoBench, EngineBench, Over, ParityBench, Route, TurnsBench};
 
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};

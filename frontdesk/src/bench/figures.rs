@@ -21,6 +21,14 @@ pub enum Unit {
     Seconds,
     /// How many times as much; more is better.
     Times,
+    /// Requests in a second; more is better.
+    RequestsPerSecond,
+    /// Bytes, shown in MiB; less is better.
+    Mebibytes,
+    /// Bytes; less is better.
+    Bytes,
+    /// How many; less is better.
+    Count,
 }
 
 /// All measurements of one kind.
@@ -50,11 +58,18 @@ impl Figures {
     }
 }
 
+impl Unit {
+    /// Whether less is better.
+    fn is_cost(self) -> bool {
+        matches!(self, Unit::Seconds | Unit::Mebibytes | Unit::Bytes | Unit::Count)
+    }
+}
+
 impl Row {
     /// How many times as good ours is: by the median, by the best, and by the median by processor second.
     fn ratios(&self) -> [Option<f64>; 3] {
         let sides = self.summary(&self.ours).zip(self.summary(&self.peer)).filter(|_| self.unit != Unit::Times);
-        let ratio = |ours: f64, peer: f64| if self.unit == Unit::Seconds { peer / ours } else { ours / peer };
+        let ratio = |ours: f64, peer: f64| if self.unit.is_cost() { peer / ours } else { ours / peer };
         let of = |value: fn(&Summary) -> Option<f64>| {
             sides.as_ref().and_then(|(ours, peer)| Some(ratio(value(ours)?, value(peer)?)))
         };
@@ -63,7 +78,7 @@ impl Row {
 
     fn summary(&self, samples: &[Sample]) -> Option<Summary> {
         let values = || samples.iter().map(|sample| sample.value);
-        let best = if self.unit == Unit::Seconds { values().reduce(f64::min) } else { values().reduce(f64::max) };
+        let best = if self.unit.is_cost() { values().reduce(f64::min) } else { values().reduce(f64::max) };
         let per_cpu = samples.iter().filter_map(|sample| sample.per_cpu).collect();
         Some(Summary { median: median(values().collect())?, best: best?, per_cpu: median(per_cpu) })
     }
@@ -75,7 +90,8 @@ impl Row {
         };
         let show = |value: f64| match self.unit {
             Unit::Seconds => number(value * 1000.0),
-            Unit::TokensPerSecond | Unit::Times => number(value),
+            Unit::Mebibytes => number(value / f64::from(1 << 20)),
+            Unit::TokensPerSecond | Unit::Times | Unit::RequestsPerSecond | Unit::Bytes | Unit::Count => number(value),
         };
         [show(median), show(best), per_cpu.map_or("-".into(), number)]
     }
@@ -88,7 +104,11 @@ struct Summary {
 }
 
 fn number(value: f64) -> String {
-    if value < 100.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+    match value {
+        small if small < 1.0 => format!("{small:.3}"),
+        middle if middle < 100.0 => format!("{middle:.1}"),
+        large => format!("{large:.0}"),
+    }
 }
 
 impl Display for Unit {
@@ -97,6 +117,10 @@ impl Display for Unit {
             Unit::TokensPerSecond => "tok/s",
             Unit::Seconds => "ms",
             Unit::Times => "times",
+            Unit::RequestsPerSecond => "req/s",
+            Unit::Mebibytes => "MiB",
+            Unit::Bytes => "bytes",
+            Unit::Count => "",
         })
     }
 }

@@ -1,4 +1,5 @@
-//! `frontdesk bench`: measures the engine as the worker drives it, and beside it a server under the same load.
+//! `frontdesk bench`: measures the engine as the worker drives it, or a gateway as its clients do, and beside it a server under
+//! the same load.
 
 mod engine;
 mod figures;
@@ -8,6 +9,7 @@ mod process;
 mod prompts;
 mod side;
 mod trace;
+mod turns;
 
 use crate::{cli::Bench, config::Config};
 use anyhow::Context;
@@ -18,6 +20,8 @@ pub fn run(config: &Config, bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Engine(bench) => engine::run(config, bench),
         Bench::Parity(bench) => parity::run(config, bench),
+        Bench::Turns(bench) => turns::run(bench),
+        Bench::Echo(bench) => turns::echo::run(bench),
     }
 }
 
