@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Puts one load to the engine and to llama.cpp's server in turns: same model, same threads, one machine.
+# Puts one load to the engine and to llama.cpp's server in turns (same model, same threads, one machine), or to the gateway
+# and to LiteLLM's proxy.
 #
 #   deploy/bench/compare.sh engine [FLAG OF FRONTDESK BENCH ENGINE]…     how fast both are
 #   deploy/bench/compare.sh parity [FLAG OF FRONTDESK BENCH PARITY]…     whether both choose the same tokens
+#   deploy/bench/compare.sh turns  [FLAG OF FRONTDESK BENCH TURNS]…      what a gateway holds; see turns.sh for its own settings
 #
 # MODEL (the default model's GGUF file), PORT (8090), THREADS (2), SEQUENCES (16) and FRONTDESK (a binary, instead of
 # building one) come from the environment. Figures are worth something only when nothing else computes.
@@ -11,7 +13,8 @@ here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=deploy/install/lib.sh
 source "$here/../install/lib.sh"
 
-[[ ${1:-} == engine || ${1:-} == parity ]] || die "usage: $0 engine|parity [FLAG]…"
+[[ ${1:-} != turns ]] || exec "$here/turns.sh" "${@:2}"
+[[ ${1:-} == engine || ${1:-} == parity ]] || die "usage: $0 engine|parity|turns [FLAG]…"
 what=$1
 shift
 want curl has curl

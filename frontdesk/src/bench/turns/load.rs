@@ -6,6 +6,7 @@
 
 use super::{asker::Asker, schedule::Schedule};
 use anyhow::Context;
+use futures_util::future::join_all;
 use hdrhistogram::Histogram;
 use std::{
     cell::{Cell, RefCell},
@@ -18,7 +19,7 @@ use std::{
 use tokio::{sync::Semaphore, task::LocalSet};
 
 /// What was due and not sent so long after the end never is.
-const GRACE: Duration = Duration::from_secs(5);
+const GRACE: Duration = Duration::from_secs(2);
 /// An answer that takes longer counts as this, in microseconds.
 const LONGEST: u64 = 600_000_000;
 /// The pause of a connection that could not be made ready.
@@ -58,10 +59,15 @@ struct Desk {
     errors: RefCell<BTreeMap<String, u64>>,
 }
 
-/// Runs `askers` for `length`, after `schedule` if there is one.
-pub async fn run(mut askers: Vec<Asker>, length: Duration, schedule: Option<Schedule>) -> anyhow::Result<Outcome> {
-    let ready = futures_util::future::join_all(askers.iter_mut().map(Asker::prepare)).await;
-    ready.into_iter().collect::<Result<Vec<()>, String>>().map_err(anyhow::Error::msg).context("before the load")?;
+/// Makes every asker ready for its first request.
+pub async fn prepare(askers: &mut [Asker]) -> anyhow::Result<()> {
+    let ready = join_all(askers.iter_mut().map(Asker::prepare)).await;
+    let ready: Result<Vec<()>, String> = ready.into_iter().collect();
+    ready.map(|_| ()).map_err(anyhow::Error::msg).context("before the load")
+}
+
+/// Runs `askers`, which are ready, for `length`, after `schedule` if there is one.
+pub async fn run(askers: Vec<Asker>, length: Duration, schedule: Option<Schedule>) -> anyhow::Result<Outcome> {
     let desk = Rc::new(Desk {
         begin: Cell::new(Instant::now()),
         length,
@@ -149,5 +155,51 @@ impl Desk {
 
     fn fail(&self, code: String) {
         *self.errors.borrow_mut().entry(code).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{asker::Server, echo},
+        *,
+    };
+    use crate::cli::{Over, Route};
+    use tokio::net::TcpListener;
+
+    const LENGTH: Duration = Duration::from_millis(600);
+    const STALL: Duration = Duration::from_millis(300);
+
+    /// A server that begins with a stall.
+    async fn stalling() -> Vec<Asker> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::time::sleep(STALL).await;
+            echo::serve(stream).await;
+        });
+        let server = Arc::new(Server::new("--url", &url, "", "echo", false).unwrap());
+        let mut askers = vec![Asker::new(server, Route::PassThrough, Over::Sse)];
+        prepare(&mut askers).await.unwrap();
+        askers
+    }
+
+    #[tokio::test]
+    async fn a_stall_shows_in_every_request_that_was_due_meanwhile() {
+        let even = Schedule::even(100.0, LENGTH);
+        let open = run(stalling().await, LENGTH, Some(even)).await.unwrap();
+        assert_eq!((open.answers(), open.errors.len()), (60.0, 0));
+        assert!(open.quantile(0.7) > 0.1, "half of the requests were due during the stall: {}", open.quantile(0.7));
+        let closed = run(stalling().await, LENGTH, None).await.unwrap();
+        assert!(closed.quantile(0.7) < 0.1 && closed.quantile(1.0) >= 0.3, "only one request was sent meanwhile");
+    }
+
+    #[tokio::test]
+    async fn what_was_never_sent_is_told() {
+        let late = Schedule::even(100.0, LENGTH + GRACE);
+        let outcome = run(stalling().await, Duration::ZERO, Some(late)).await;
+        let outcome = outcome.unwrap();
+        assert!(outcome.errors.contains_key(NOT_SENT), "{:?}", outcome.errors);
     }
 }

@@ -109,7 +109,7 @@ impl<'a> Desk<'a> {
         for at in 0..self.sides.len() {
             if round == 0 {
                 let server = self.sides[at].server.clone();
-                load::run(self.askers(&server, self.bench.connections.into()), WARM_UP, None).await?;
+                load::run(self.askers(&server, self.bench.connections.into()).await?, WARM_UP, None).await?;
             }
             self.highest(at).await?;
             self.latency(at).await?;
@@ -117,8 +117,11 @@ impl<'a> Desk<'a> {
         Ok(())
     }
 
-    fn askers(&self, server: &Arc<Server>, count: usize) -> Vec<Asker> {
-        (0..count).map(|_| Asker::new(server.clone(), self.bench.route, self.bench.over)).collect()
+    async fn askers(&self, server: &Arc<Server>, count: usize) -> anyhow::Result<Vec<Asker>> {
+        let new = || Asker::new(server.clone(), self.bench.route, self.bench.over);
+        let mut askers: Vec<_> = (0..count).map(|_| new()).collect();
+        load::prepare(&mut askers).await?;
+        Ok(askers)
     }
 
     fn length(&self) -> Duration {
@@ -127,7 +130,7 @@ impl<'a> Desk<'a> {
 
     /// How many requests there are in a second at most.
     async fn highest(&mut self, at: usize) -> anyhow::Result<()> {
-        let askers = self.askers(&self.sides[at].server, self.bench.connections.into());
+        let askers = self.askers(&self.sides[at].server, self.bench.connections.into()).await?;
         let before = self.sides[at].seconds();
         let outcome = load::run(askers, self.length(), None).await?;
         let side = &mut self.sides[at];
@@ -147,15 +150,17 @@ impl<'a> Desk<'a> {
     async fn latency(&mut self, at: usize) -> anyhow::Result<()> {
         let (who, server) = (self.sides[at].who, self.sides[at].server.clone());
         let rate = self.sides[at].rate.context("a rate")?;
+        let askers = self.askers(&server, OPEN).await?;
         let before = self.ports.counted().await?;
-        let outcome = self.at_rate(&server, rate).await?;
+        let outcome = load::run(askers, self.length(), Some(self.schedule(rate))).await?;
         let turns = self.ports.counted().await?.since(before, outcome.answers().max(1.0));
         self.note(who, &outcome);
         for (name, share) in QUANTILES {
             self.figures.add(&format!("latency {name}"), Unit::Seconds, who, Some(outcome.quantile(share).into()));
         }
         if let Some(upstream) = self.upstream.clone() {
-            let alone = self.at_rate(&upstream, rate).await?.quantile(0.5);
+            let askers = self.askers(&upstream, OPEN).await?;
+            let alone = load::run(askers, self.length(), Some(self.schedule(rate))).await?.quantile(0.5);
             for (name, share) in QUANTILES {
                 let added = (outcome.quantile(share) - alone).max(0.0);
                 self.figures.add(&format!("added latency {name}"), Unit::Seconds, who, Some(added.into()));
@@ -180,12 +185,11 @@ impl<'a> Desk<'a> {
         }
     }
 
-    async fn at_rate(&self, server: &Arc<Server>, rate: f64) -> anyhow::Result<Outcome> {
-        let schedule = match self.bench.poisson {
+    fn schedule(&self, rate: f64) -> Schedule {
+        match self.bench.poisson {
             true => Schedule::poisson(rate, self.length(), System.seed()),
             false => Schedule::even(rate, self.length()),
-        };
-        load::run(self.askers(server, OPEN), self.length(), Some(schedule)).await
+        }
     }
 
     fn note(&mut self, who: Who, outcome: &Outcome) {

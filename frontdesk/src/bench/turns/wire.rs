@@ -192,6 +192,9 @@ mod tests {
                 socket.write_all(&[*byte]).await.unwrap();
                 tokio::task::yield_now().await;
             }
+            // Closing with requests unread would throw the answer away.
+            socket.shutdown().await.unwrap();
+            let _ = socket.read_to_end(&mut Vec::new()).await;
         });
         Connection::open(address).await.unwrap()
     }
