@@ -1,6 +1,7 @@
 //! The command line.
 
 mod bench;
+pub mod dlq;
 
 pub use bench::{Bench, EchoBench, EngineBench, Over, ParityBench, Route, TurnsBench};
 
@@ -63,6 +64,9 @@ pub enum Command {
     Bench(Bench),
     /// Sends documents to a running gateway
     Ingest(Ingest),
+    /// Looks after jobs that no worker could do
+    #[command(subcommand)]
+    Dlq(dlq::Dlq),
     /// Prints the hash of a tenant key read from standard input
     HashKey,
 }

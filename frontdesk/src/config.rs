@@ -134,6 +134,10 @@ fn alone_in_memory(config: &Config, command: &Command) -> Vec<Problem> {
     let alone = matches!(command, Command::Gateway | Command::WorkerGpu | Command::WorkerRetrieval);
     let memory = |url: &str| alone && url.starts_with("memory:");
     let mut found = Vec::new();
+    if matches!(command, Command::Dlq(_)) && config.broker.url.starts_with("memory:") {
+        let expected = "amqp://…, since the dead letters of memory: are in the process that runs it";
+        found.push(Problem::new("broker.url", &config.broker.url, expected));
+    }
     if memory(&config.broker.url) {
         let expected = "amqp://…, since this role runs alone (memory: works only with `frontdesk all`)";
         found.push(Problem::new("broker.url", &config.broker.url, expected));

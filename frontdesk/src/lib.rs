@@ -6,6 +6,7 @@ mod bench;
 pub mod cli;
 pub mod config;
 mod demo;
+mod dlq;
 mod doctor;
 mod eval;
 mod ingest;
@@ -35,6 +36,7 @@ fn start(common: &cli::Common, command: &Command, config: config::Config) -> any
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = runtime::telemetry::init(&config.telemetry, role_name(command))?;
     match command {
+        Command::Dlq(dlq) => block_on(dlq::run(&config, dlq)),
         Command::Doctor => block_on(doctor::run(&config)),
         Command::Bench(bench) => bench::run(&config, bench),
         Command::Eval(eval) => eval::run(&config, &eval.folder),

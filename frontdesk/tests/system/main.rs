@@ -8,6 +8,7 @@ mod chat_page;
 mod client;
 mod commands;
 mod distributed;
+mod dlq;
 mod harness;
 mod load;
 mod openai_python;
