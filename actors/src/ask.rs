@@ -53,8 +53,10 @@ impl Ask {
         is_text.then(|| Fallback { faq_score: config.faq_fallback_score, apology: apology::of(lang) })
     }
 
-    /// Refuses what the prompt has no room for; the failure names the field.
+    /// Refuses what could not be answered by the client's deadline, and what the prompt has no room for; the failure names
+    /// the field.
     pub fn fits(&self, env: &Env, tenant: &TenantId, view: &SessionView) -> Result<(), Failure> {
+        self.reaches(env, tenant)?;
         let persona = env.profile(tenant).persona;
         let lang = self.lang(view, &persona);
         let Prompt::Grounded(grounded) = self.prompt(&env.config, persona, lang, Vec::new) else { return Ok(()) };
@@ -65,6 +67,20 @@ impl Ask {
         let field = if matches!(self, Ask::Message(_)) { "content" } else { "messages" };
         let message = format!("the message takes about {needs} tokens, and at most {room} fit; shorten it");
         Err(Failure { param: Some(field.into()), ..Failure::new(ErrorCode::ContextLengthExceeded, message) })
+    }
+
+    /// Refuses what would still wait for the model at its deadline, judged by the tenant's last jobs. A customer's message
+    /// without a deadline of its own has a degraded answer by then.
+    fn reaches(&self, env: &Env, tenant: &TenantId) -> Result<(), Failure> {
+        let is_bare = matches!(self, Ask::Completion(completion) if !completion.knowledge);
+        let Some(limit) = self.deadline_ms().or(is_bare.then_some(env.config.turn_deadline_ms)) else { return Ok(()) };
+        let wait = env.gate.expected_wait_ms(tenant);
+        if wait < limit {
+            return Ok(());
+        }
+        let message =
+            format!("jobs wait {wait} ms for the model now, and the deadline is {limit} ms; try again shortly");
+        Err(Failure::new(ErrorCode::Overloaded, message))
     }
 
     /// The turn that answers it, accepted at `accepted`.

@@ -26,6 +26,11 @@ pub struct Config {
     pub breaker_first_token_ms: u64,
     /// For about this many milliseconds an engine, or retrieval, that is too slow or fails is left alone; 0: it never is.
     pub breaker_open_ms: u64,
+    /// Inference jobs of this node that may await their start in the queue, at least; the others wait for their tenant's turn.
+    /// 0: all of them may.
+    pub publish_window: usize,
+    /// Inference jobs of one tenant that wait for their turn at this node; one more is refused.
+    pub tenant_waiting: usize,
     /// Without the model a curated answer is given whose question is at least as similar as this (cosine, -1 to 1; above 1:
     /// none is).
     pub faq_fallback_score: f32,
@@ -77,6 +82,8 @@ impl Default for Config {
             breaker_queue_wait_ms: 2_000,
             breaker_first_token_ms: 2_000,
             breaker_open_ms: 5_000,
+            publish_window: 2,
+            tenant_waiting: 256,
             faq_fallback_score: 0.8,
             stall_ms: 30_000,
             affinity_ms: 600_000,
@@ -122,7 +129,7 @@ impl Config {
         problems
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 24] {
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 26] {
         const DAY: u64 = 24 * 3600 * 1000;
         [
             ("lease_ms", self.lease_ms, 300, 3_600_000),
@@ -132,6 +139,8 @@ impl Config {
             ("breaker_queue_wait_ms", self.breaker_queue_wait_ms, 0, DAY),
             ("breaker_first_token_ms", self.breaker_first_token_ms, 0, DAY),
             ("breaker_open_ms", self.breaker_open_ms, 0, DAY),
+            ("publish_window", self.publish_window as u64, 0, 1_000),
+            ("tenant_waiting", self.tenant_waiting as u64, 1, 100_000),
             ("stall_ms", self.stall_ms, 10, DAY),
             ("affinity_ms", self.affinity_ms, 0, topology::AFFINITY_MAX_AGE_MS),
             ("idle_ms", self.idle_ms, 10, DAY),

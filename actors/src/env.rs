@@ -1,8 +1,8 @@
 //! What every session actor of the node shares.
 
 use crate::{
-    Config, Profile, Profiles, affinity::Affinity, breaker::Breakers, lease::Lease, load::Load, publish::Publisher,
-    replies::Routes, store::SessionStore,
+    Config, Profile, Profiles, affinity::Affinity, breaker::Breakers, gate::Gate, lease::Lease, load::Load,
+    publish::Publisher, replies::Routes, store::SessionStore,
 };
 use protocol::{JobId, TenantId, Timestamp};
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub(crate) struct Env {
     pub affinity: Affinity,
     pub breakers: Arc<Breakers>,
     pub lease: Lease,
+    pub gate: Arc<Gate>,
 }
 
 impl Env {

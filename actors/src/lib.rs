@@ -21,6 +21,7 @@ mod cited;
 mod completion;
 mod config;
 mod env;
+mod gate;
 mod json;
 mod knowledge;
 mod lang;

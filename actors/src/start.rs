@@ -5,6 +5,7 @@ use crate::{
     affinity::Affinity,
     breaker::Breakers,
     env::Env,
+    gate::Gate,
     lease::Lease,
     load::Load,
     peer::{self, Peers},
@@ -76,8 +77,10 @@ pub async fn start_with(
     let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
     let load = Load::new(config.max_sessions);
     let breakers = Breakers::new(&config, context.clock.clone(), context.random.clone());
+    let gate = Gate::new(config.publish_window, config.tenant_waiting, context.clock.clone());
     let affinity = Affinity::default();
-    let env = Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity, breakers, lease });
+    let env =
+        Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity, breakers, gate, lease });
     let inner = Arc::new(Inner { env, shards, threads, peers, background });
     let tasks = [
         tokio::spawn(tend::tend(Arc::downgrade(&inner))),

@@ -43,16 +43,13 @@ impl Session {
                 self.push(Outgoing::Retrieve(Job { tenant, id, deadline, traceparent, body }))
             }
             Effect::Infer { job: id, deadline, body, worker } => {
-                if let Err(failure) = running.held.infer(&self.env, &tenant, &body) {
-                    return Some(Input::Refused { job: id, failure });
-                }
-                running.observed.generation();
                 let traceparent = running.observed.traceparent();
-                (running.asked, running.sent_to) = (now, worker.clone());
-                self.push(Outgoing::Infer(Box::new(Job { tenant, id, deadline, traceparent, body: *body }), worker))
+                let job = Box::new(Job { tenant, id, deadline, traceparent, body: *body });
+                self.infer(job, worker, now, ctx)
             }
-            Effect::Cancel(job) => self.push(Outgoing::Cancel(job)),
+            Effect::Cancel(job) => self.withdraw(job, ctx),
             Effect::Started { worker, model } => {
+                running.held.started();
                 if let Some(asked) = running.served_by(worker.clone()) {
                     let outcome = if asked == worker { Outcome::Hit } else { Outcome::Spill };
                     self.env.affinity.note(&asked, outcome, now);
@@ -76,7 +73,7 @@ impl Session {
         }
     }
 
-    fn push(&mut self, message: Outgoing) -> Option<Input> {
+    pub(super) fn push(&mut self, message: Outgoing) -> Option<Input> {
         let refused = self.outbox.push(message).err();
         refused.map(|(job, failure)| Input::PublishFailed { job, failure })
     }

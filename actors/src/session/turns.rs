@@ -235,7 +235,7 @@ impl Session {
     pub(super) fn end(&mut self, ctx: &mut Context<Self>) {
         if let Some(ended) = self.running.take() {
             let timer = ended.timer.map(|(_, handle)| handle);
-            for handle in ended.watches.into_iter().chain(timer) {
+            for handle in ended.watches.into_iter().chain(timer).chain(ended.held.wait()) {
                 ctx.cancel_future(handle);
             }
         }

@@ -20,6 +20,7 @@ fn impatient() -> Config {
         breaker_queue_wait_ms: 100,
         breaker_first_token_ms: 100,
         breaker_open_ms: 400,
+        publish_window: 0,
         ..Config::default()
     }
 }

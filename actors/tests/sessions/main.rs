@@ -6,6 +6,7 @@ mod affinity;
 mod bounds;
 mod cut;
 mod degraded;
+mod fair;
 mod hiccups;
 mod lifecycle;
 mod observed;
