@@ -90,7 +90,8 @@ impl SessionView {
     /// Adds a question and its answer, and drops the oldest such pairs beyond `keep` messages or `bytes` bytes of them; what
     /// is added stays.
     pub fn append(&mut self, question: StoredMessage, answer: StoredMessage, keep: usize, bytes: usize) {
-        self.messages.iter_mut().filter_map(|message| message.turn.as_mut()).for_each(|turn| turn.pieces.clear());
+        self.messages.iter_mut().filter_map(|message| message.turn.as_mut()).for_each(|turn| turn.pieces = Vec::new());
+        self.messages.reserve_exact(2);
         self.messages.extend([question, answer]);
         let sizes = self.messages.rchunks(2).scan(0usize, |total, pair| {
             *total += pair.iter().map(StoredMessage::bytes).sum::<usize>();

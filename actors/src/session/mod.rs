@@ -55,7 +55,8 @@ pub(crate) struct Session {
     kept: Option<Kept>,
     /// Why there is nothing to do here.
     broken: Option<Refusal>,
-    running: Option<Running>,
+    /// Boxed, since most sessions in memory are idle.
+    running: Option<Box<Running>>,
     pending: VecDeque<Pending>,
     /// Open messages that nobody awaits now.
     parked: Vec<Parked>,

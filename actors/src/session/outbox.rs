@@ -82,6 +82,10 @@ impl Outbox {
         }
         let next = self.waiting.pop_front();
         self.sending = next.is_some();
+        if self.waiting.is_empty() {
+            // An idle session keeps no room for messages.
+            self.waiting.shrink_to_fit();
+        }
         next
     }
 

@@ -112,7 +112,7 @@ impl Session {
 
     pub(super) fn start_next(&mut self, ctx: &mut Context<Self>) {
         while !self.leaving && self.running.is_none() {
-            let Some(next) = self.pending.pop_front() else { return };
+            let Some(next) = self.pending.pop_front() else { return self.pending.shrink_to_fit() };
             self.start(next, ctx);
         }
     }

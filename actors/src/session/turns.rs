@@ -208,7 +208,7 @@ impl Session {
         let (lang, deadline, shown) = (spec.lang.clone(), spec.deadline, log.events());
         let journal = Journal::of(&shown);
         let turn = Turn::resumed(spec, &shown, resumes.unwrap_or(0));
-        self.running = Some(Running {
+        self.running = Some(Box::new(Running {
             turn,
             log,
             observed,
@@ -227,7 +227,7 @@ impl Session {
             accepted,
             watches,
             _slot: slot,
-        });
+        }));
         self.feed(&job, Input::Accepted, ctx);
     }
 
