@@ -1,8 +1,7 @@
 //! A turn's whole answer, for clients that do not stream.
 
-use crate::{admission::Permit, error};
-use actors::TurnStream;
-use protocol::{Citation, Failure, FinishReason, TokenLogprob, ToolCall, TurnEvent, Usage};
+use crate::{admission::Permit, reading::Reading};
+use protocol::{Citation, ErrorCode, Failure, FinishReason, TokenLogprob, ToolCall, TurnEvent, Usage};
 use serde::Serialize;
 
 /// How a turn ended well.
@@ -32,7 +31,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// Reads `turn` to its end, for which `permit` pays; fails as the turn does.
-    pub(crate) async fn of(turn: &mut TurnStream, permit: &mut Permit) -> Result<Self, Failure> {
+    pub(crate) async fn of(turn: &mut Reading, permit: &mut Permit) -> Result<Self, Failure> {
         let mut told = Vec::new();
         while let Some((_, event)) = turn.next().await {
             permit.see(&event);
@@ -55,6 +54,7 @@ impl Answer {
                 TurnEvent::Retrieved { .. } | TurnEvent::Aside { .. } => {}
             }
         }
-        Err(error::internal("a turn without an end"))
+        let why = "the turn cannot be reached any more; send the message again";
+        Err(Failure::new(ErrorCode::Unavailable, why))
     }
 }

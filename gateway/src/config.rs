@@ -27,10 +27,15 @@ pub struct Config {
     pub read_timeout_ms: u64,
     /// Silence on a stream before a keep-alive, until the first event; ten times as long afterwards.
     pub keep_alive_ms: u64,
+    /// A reader that takes nothing of what waits for it for this long is cut; it may resume where it was. On systems other than
+    /// Linux, event streams are left to the system's own patience.
+    pub slow_reader_ms: u64,
     /// Connections open at once; more wait to be accepted.
     pub max_connections: usize,
     /// On shutdown, streams may finish within this time.
     pub drain_ms: u64,
+    /// On shutdown, `/readyz` tells of it for this long before connections are refused; part of `drain_ms`.
+    pub drain_notice_ms: u64,
     /// Where quotas are counted: `memory:`, each node for itself, or `redis://…` for all nodes that share it; empty: where
     /// `session.store` is.
     pub limits_store: String,
@@ -61,8 +66,10 @@ impl Default for Config {
             max_document_bytes: 8_000_000,
             read_timeout_ms: 10_000,
             keep_alive_ms: 1_000,
+            slow_reader_ms: 20_000,
             max_connections: 25_000,
             drain_ms: 30_000,
+            drain_notice_ms: 0,
             limits_store: String::new(),
             limits_on_loss: OnLoss::Local,
             model: String::new(),
@@ -81,7 +88,9 @@ impl Config {
             Problem::out_of_range("gateway.read_timeout_ms", self.read_timeout_ms, 10, 600_000),
             Problem::out_of_range("gateway.keep_alive_ms", self.keep_alive_ms, 10, 60_000),
             Problem::out_of_range("gateway.max_connections", self.max_connections, self.workers, 10_000_000),
+            Problem::out_of_range("gateway.slow_reader_ms", self.slow_reader_ms, 100, 600_000),
             Problem::out_of_range("gateway.drain_ms", self.drain_ms, 0, 3_600_000),
+            Problem::out_of_range("gateway.drain_notice_ms", self.drain_notice_ms, 0, self.drain_ms),
         ]
         .into_iter()
         .flatten()
@@ -106,6 +115,10 @@ impl Config {
 
     pub(crate) fn read_timeout(&self) -> Duration {
         Duration::from_millis(self.read_timeout_ms)
+    }
+
+    pub(crate) fn slow_reader(&self) -> Duration {
+        Duration::from_millis(self.slow_reader_ms)
     }
 
     pub(crate) fn keep_alive(&self) -> Duration {

@@ -19,6 +19,7 @@ mod observe;
 mod openai;
 mod ops;
 mod passthrough;
+mod reading;
 mod routes;
 mod server;
 mod sessions;

@@ -1,13 +1,22 @@
-//! `POST /v1/sessions/{id}/messages`: a customer's message and the answer to it.
+//! `/v1/sessions/{id}/messages` and `…/turns`: a customer's message, the answer to it, and its end.
 
-use crate::{admission::Reserve, answer::Answer, auth::Caller, body, error::Refusal, server::Gateway, sessions, sse};
+use crate::{
+    admission::{Permit, Reserve},
+    answer::Answer,
+    auth::{self, Caller},
+    body,
+    error::Refusal,
+    reading::{Reading, Source},
+    server::Gateway,
+    sessions, sse,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{Data, Path, Payload},
+    web::{Data, Path, Payload, Query},
 };
-use protocol::{Failure, JobId, Submit, TurnEvent};
-use serde::Serialize;
+use protocol::{ErrorCode, Failure, JobId, SessionId, Submit, TurnEvent};
+use serde::{Deserialize, Serialize};
 
 const LAST_EVENT_ID: &str = "last-event-id";
 
@@ -17,6 +26,20 @@ struct Whole<'a> {
     id: &'a JobId,
     #[serde(flatten)]
     answer: Answer,
+}
+
+/// The query of a resumed stream; browsers' `EventSource` sends no header but its own.
+#[derive(Deserialize)]
+pub(crate) struct Place {
+    key: Option<String>,
+    last_seq: Option<u64>,
+}
+
+/// What is to be stopped.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct Stop {
+    turn: Option<JobId>,
 }
 
 /// Streams the answer as events, or gives it whole to a client that accepts only JSON.
@@ -29,29 +52,81 @@ pub(crate) async fn submit(
 ) -> Result<HttpResponse, Refusal> {
     let session = sessions::session(id)?;
     let resume = last_event_id(&request)?;
-    let message = checked(body::json(&request, payload, &gateway.config).await?)?;
+    let message = checked(body::json(&request, payload, &gateway.config).await?, gateway.registry.config())?;
     let reserve = Reserve::message(&message, gateway.registry.config());
     let mut permit = gateway.admission.turn(caller.tenant(), reserve).await?;
-    let mut turn =
+    let turn =
         gateway.registry.submit(caller.tenant(), &session, message).await.map_err(|failure| caller.refused(failure))?;
     permit.runs(&turn);
+    let mut reading = source(&gateway, &caller, &session).reading(turn);
     if wants_json(&request) {
-        let answer = Answer::of(&mut turn, &mut permit).await?;
-        return Ok(HttpResponse::Ok().json(Whole { id: turn.job(), answer }));
+        let answer = Answer::of(&mut reading, &mut permit).await?;
+        return Ok(HttpResponse::Ok().json(Whole { id: reading.job(), answer }));
     }
-    let job = turn.job().clone();
-    if let Some((_, seq)) = resume.filter(|(seen, _)| *seen == job) {
-        turn.skip_to(seq.saturating_add(1));
+    if let Some((_, seq)) = resume.filter(|(seen, _)| seen == reading.job()) {
+        reading.skip_to(seq.saturating_add(1));
     }
-    Ok(sse::respond(turn, permit, gateway.config.keep_alive(), move |seq, event| frame(&job, seq, &event)))
+    Ok(stream(&gateway, reading, Some(permit)))
 }
 
-/// The message, unless there is nothing in it.
-pub(crate) fn checked(message: Submit) -> Result<Submit, Failure> {
+/// Streams the events of a turn from a place on, as often as it is asked for.
+pub(crate) async fn events(
+    gateway: Data<Gateway>,
+    path: Path<(String, String)>,
+    place: Query<Place>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Refusal> {
+    let caller = Caller::identify(&request, auth::bearer(&request).or(place.key.as_deref())).await?;
+    let (session, turn) = path.into_inner();
+    let session = sessions::named(session)?;
+    let turn = JobId::parse(turn).map_err(|_| Failure::new(ErrorCode::NotFound, "there is no such turn"))?;
+    let seen = last_event_id(&request)?.filter(|(job, _)| *job == turn).map(|(_, seq)| seq).or(place.last_seq);
+    let from = seen.map_or(0, |seq| seq.saturating_add(1));
+    let mut reading = source(&gateway, &caller, &session).follow(&turn, from).await?;
+    if from > 0 && reading.is_over() {
+        // An `EventSource` connects again when a stream ends, until it is told that there is nothing.
+        return Ok(HttpResponse::NoContent().finish());
+    }
+    Ok(stream(&gateway, reading, None))
+}
+
+/// Stops the turn that runs, or the one that the body names.
+pub(crate) async fn stop(
+    gateway: Data<Gateway>,
+    caller: Caller,
+    id: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Refusal> {
+    let session = sessions::session(id)?;
+    let bytes = body::read(&request, payload, body::Bounds::json(&gateway.config)).await?;
+    let stop: Stop = if bytes.is_empty() { Stop::default() } else { body::parse(&bytes)? };
+    gateway.registry.stop(caller.tenant(), &session, stop.turn.as_ref()).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Where the turns of `caller`'s `session` are found.
+pub(crate) fn source(gateway: &Gateway, caller: &Caller, session: &SessionId) -> Source {
+    Source { registry: gateway.registry.clone(), tenant: caller.tenant().clone(), session: session.clone() }
+}
+
+/// The message, unless there is nothing in it, or a deadline that cannot be kept.
+pub(crate) fn checked(message: Submit, config: &actors::Config) -> Result<Submit, Failure> {
     if message.content.trim().is_empty() {
         return Err(Failure::invalid("content", "content is empty: write a message"));
     }
-    Ok(message)
+    let most = config.turn_deadline_ms;
+    match message.deadline_ms {
+        Some(ms) if !(1..=most).contains(&ms) => {
+            Err(Failure::invalid("deadline_ms", format!("deadline_ms is {ms}: expected 1 to {most}")))
+        }
+        _ => Ok(message),
+    }
+}
+
+fn stream(gateway: &Gateway, reading: Reading, permit: Option<Permit>) -> HttpResponse {
+    let job = reading.job().clone();
+    sse::respond(reading, permit, &gateway.config, move |seq, event| frame(&job, seq, &event))
 }
 
 fn frame(job: &JobId, seq: u64, event: &TurnEvent) -> String {

@@ -16,6 +16,8 @@ pub(crate) const API: &[Entry] = &[
     (Method::GET, "/v1/sessions/{id}", || web::to(sessions::view)),
     (Method::DELETE, "/v1/sessions/{id}", || web::to(sessions::delete)),
     (Method::POST, "/v1/sessions/{id}/messages", || web::to(messages::submit)),
+    (Method::GET, "/v1/sessions/{id}/turns/{turn}/events", || web::to(messages::events)),
+    (Method::POST, "/v1/sessions/{id}/stop", || web::to(messages::stop)),
     (Method::GET, "/v1/sessions/{id}/ws", || web::to(socket::open)),
     (Method::POST, "/v1/documents", || web::to(documents::put)),
     (Method::GET, "/v1/documents", || web::to(documents::list)),

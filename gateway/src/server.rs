@@ -18,9 +18,8 @@ const PART: &str = "gateway";
 const IDLE: Duration = Duration::from_secs(75);
 /// A client that was refused early gets this long to notice before its connection is closed.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// A client that takes none of what was sent for this long has left, however its connection looks; it holds a permit.
-const UNREAD: Duration = Duration::from_secs(60);
+/// What the system holds for a reader that is behind, in bytes; the rest stays in the turn's log, once for all readers.
+const UNSENT: usize = 64 << 10;
 
 /// What every handler shares.
 pub(crate) struct Gateway {
@@ -58,7 +57,7 @@ fn interface(gateway: Gateway, ops: Ops, listener: TcpListener) -> io::Result<Se
     let (config, context) = (gateway.config.clone(), gateway.context.clone());
     let targets = config.upstreams.iter().map(Target::new).collect::<io::Result<Vec<_>>>()?;
     let (gateway, ops) = (web::Data::new(gateway), web::Data::new(ops));
-    bound_unread(&listener);
+    bound_unread(&listener, config.slow_reader());
     let app = move || {
         App::new()
             .app_data(gateway.clone())
@@ -78,8 +77,8 @@ fn interface(gateway: Gateway, ops: Ops, listener: TcpListener) -> io::Result<Se
         // A client that closes its side has left: its request and its turn are dropped at once.
         .h1_allow_half_closed(false)
         .tcp_nodelay(true)
-        .shutdown_timeout(config.drain_ms.div_ceil(1_000))
-        .shutdown_signal(stop(context))
+        .shutdown_timeout(config.drain_ms.saturating_sub(config.drain_notice_ms).div_ceil(1_000))
+        .shutdown_signal(stop(context, Duration::from_millis(config.drain_notice_ms)))
         .listen(listener)?;
     Ok(server.run())
 }
@@ -109,19 +108,24 @@ fn health(ops: Ops, listener: TcpListener, context: Context) -> io::Result<Serve
     Ok(server.run())
 }
 
-/// Connections inherit the option from their listener. Only Linux has it; elsewhere the system's own patience holds.
-fn bound_unread(listener: &TcpListener) {
+/// Connections inherit the options from their listener. A reader that takes nothing is cut by the system, which alone
+/// knows what it took: only Linux can.
+fn bound_unread(listener: &TcpListener, patience: Duration) {
+    let socket = socket2::SockRef::from(listener);
+    let bounded = socket.set_send_buffer_size(UNSENT);
     #[cfg(target_os = "linux")]
-    if let Err(error) = socket2::SockRef::from(listener).set_tcp_user_timeout(Some(UNREAD)) {
+    let bounded = bounded.and_then(|()| socket.set_tcp_user_timeout(Some(patience)));
+    #[cfg(not(target_os = "linux"))]
+    let _ = patience;
+    if let Err(error) = bounded {
         tracing::warn!(%error, "clients that stop reading are noticed late");
     }
-    #[cfg(not(target_os = "linux"))]
-    let _ = (listener, UNREAD);
 }
 
-async fn stop(context: Context) {
+async fn stop(context: Context, notice: Duration) {
     context.stop.cancelled().await;
     context.health.unready(PART, "stopping");
+    tokio::time::sleep(notice).await;
 }
 
 #[cfg(all(test, target_os = "linux"))]
@@ -131,9 +135,10 @@ mod tests {
     #[test]
     fn a_connection_does_not_wait_for_ever_for_its_reader() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        bound_unread(&listener);
+        let patience = Config::default().slow_reader();
+        bound_unread(&listener, patience);
         let _client = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (connection, _) = listener.accept().unwrap();
-        assert_eq!(socket2::SockRef::from(&connection).tcp_user_timeout().unwrap(), Some(UNREAD));
+        assert_eq!(socket2::SockRef::from(&connection).tcp_user_timeout().unwrap(), Some(patience));
     }
 }

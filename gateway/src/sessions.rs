@@ -44,5 +44,10 @@ pub(crate) async fn delete(gateway: Data<Gateway>, caller: Caller, id: Path<Stri
 
 /// The session that a path names; what cannot be an id is no session.
 pub(crate) fn session(id: Path<String>) -> Result<SessionId, Failure> {
-    SessionId::parse(id.into_inner()).map_err(|_| Failure::new(ErrorCode::SessionNotFound, "there is no such session"))
+    named(id.into_inner())
+}
+
+/// The session of this name; what cannot be an id is no session.
+pub(crate) fn named(id: String) -> Result<SessionId, Failure> {
+    SessionId::parse(id).map_err(|_| Failure::new(ErrorCode::SessionNotFound, "there is no such session"))
 }

@@ -1,13 +1,15 @@
 //! `GET /v1/sessions/{id}/ws`: a conversation on one WebSocket.
 //!
 //! One task per socket reads frames and writes events. Turns that were sent while another runs wait in order; the session
-//! bounds how many. Every write has a time limit, so a client that reads nothing cannot hold a turn for ever.
+//! bounds how many. Every write has a time limit: a client that takes nothing is cut, and may resume its turns on another
+//! connection.
 
 use crate::{
     admission::{Permit, Reserve},
     auth::{self, Caller},
     error::Refusal,
     messages,
+    reading::{Reading, Source},
     server::Gateway,
     sessions,
 };
@@ -18,9 +20,9 @@ use actix_web::{
     web::{Data, Path, Payload, Query},
 };
 use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, Closed, ProtocolError, Session};
-use actors::TurnStream;
 use futures_util::StreamExt;
-use protocol::{ErrorCode, Failure, SessionId, Submit, TurnEvent};
+use protocol::{ErrorCode, Failure, JobId, SessionId, Submit, TurnEvent};
+use runtime::metric;
 use serde::{Deserialize, Serialize};
 use std::{collections::VecDeque, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -31,7 +33,7 @@ const PROTOCOL: &str = "frontdesk";
 const KEY_PREFIX: &str = "key.";
 /// How often the client is asked whether it is there.
 const HEARTBEAT: Duration = Duration::from_secs(15);
-/// A client that was silent or read nothing for this long has left.
+/// A client that was silent for this long has left.
 const PATIENCE: Duration = Duration::from_secs(40);
 /// Turns of one socket that wait or run; the session's own bound is lower.
 const TURNS_MAX: usize = 16;
@@ -50,7 +52,15 @@ pub(crate) struct Access {
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 enum ClientFrame {
     Message(Submit),
-    Stop {},
+    /// Stops a turn; else the one that is read.
+    Stop {
+        turn: Option<JobId>,
+    },
+    /// Reads a turn again, after the event `last_seq`; else from its start.
+    Resume {
+        turn: JobId,
+        last_seq: Option<u64>,
+    },
 }
 
 /// What a client gets.
@@ -58,13 +68,30 @@ enum ClientFrame {
 struct ServerFrame<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
+    /// Of the message that is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_message_id: Option<String>,
     #[serde(flatten)]
     event: &'a TurnEvent,
+}
+
+/// The turn could not be found again: another connection may resume it after the event `id`.
+#[derive(Serialize)]
+#[serde(tag = "type", rename = "moved")]
+struct Moved {
+    id: String,
+}
+
+/// What a refused frame called itself.
+#[derive(Deserialize)]
+struct Named {
+    client_message_id: Option<String>,
 }
 
 /// Why a socket ends.
 enum End {
     Gone,
+    Slow,
     Close(CloseCode, &'static str),
 }
 
@@ -102,16 +129,20 @@ struct Socket {
     id: SessionId,
     session: Session,
     /// The first one is read, the others wait in the session.
-    turns: VecDeque<(TurnStream, Permit)>,
+    turns: VecDeque<(Reading, Option<Permit>)>,
     heard: Instant,
 }
 
 impl Socket {
     async fn run(mut self, mut frames: AggregatedMessageStream) {
         let end = self.serve(&mut frames).await;
-        if let End::Close(code, why) = end {
-            let reason = CloseReason { code, description: Some(why.into()) };
-            let _ = tokio::time::timeout(PATIENCE, self.session.close(Some(reason))).await;
+        match end {
+            End::Gone => {}
+            End::Slow => metrics::counter!(metric::READERS_CUT, "over" => "websocket").increment(1),
+            End::Close(code, why) => {
+                let reason = CloseReason { code, description: Some(why.into()) };
+                let _ = tokio::time::timeout(PATIENCE, self.session.close(Some(reason))).await;
+            }
         }
     }
 
@@ -138,10 +169,13 @@ impl Socket {
         match frame {
             Some(Ok(AggregatedMessage::Text(text))) => match self.obey(text.as_bytes()).await {
                 Ok(()) => Ok(()),
-                Err(refusal) => self.send(None, &TurnEvent::Failed(refusal.into_failure())).await,
+                Err(refusal) => self.refuse(text.as_bytes(), refusal.into_failure()).await,
             },
             Some(Ok(AggregatedMessage::Binary(_))) => Err(End::Close(CloseCode::Unsupported, "send text frames")),
-            Some(Ok(AggregatedMessage::Ping(payload))) => in_time(self.session.pong(&payload)).await,
+            Some(Ok(AggregatedMessage::Ping(payload))) => {
+                let patience = self.patience();
+                in_time(patience, self.session.pong(&payload)).await
+            }
             Some(Ok(AggregatedMessage::Pong(_))) => Ok(()),
             Some(Err(ProtocolError::Overflow)) => Err(End::Close(CloseCode::Size, "the frame is too large")),
             Some(Err(_)) => Err(End::Close(CloseCode::Protocol, "the frame cannot be read")),
@@ -157,22 +191,48 @@ impl Socket {
                     tracing::info_span!("admission", method = "message", route = ROUTE, tenant = %self.caller.tenant());
                 self.submit(message).instrument(span).await
             }
-            ClientFrame::Stop {} => {
-                let turn = self.turns.front().map(|(turn, _)| turn.job());
+            ClientFrame::Stop { turn } => {
+                let turn = turn.as_ref().or_else(|| self.turns.front().map(|(turn, _)| turn.job()));
                 Ok(self.gateway.registry.stop(self.caller.tenant(), &self.id, turn).await?)
             }
+            ClientFrame::Resume { turn, last_seq } => self.resume(&turn, last_seq).await,
         }
     }
 
+    /// Any number of readers may follow a turn; none of them begins anything.
+    async fn resume(&mut self, turn: &JobId, last_seq: Option<u64>) -> Result<(), Refusal> {
+        self.gateway.admission.request(self.caller.tenant()).await?;
+        let from = last_seq.map_or(0, |seq| seq.saturating_add(1));
+        let reading = self.source().follow(turn, from).await?;
+        match self.turns.iter_mut().find(|(known, _)| known.job() == turn) {
+            Some((known, _)) => *known = reading,
+            None => {
+                self.has_room()?;
+                self.turns.push_back((reading, None));
+            }
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> Result<(), Failure> {
+        if self.turns.len() < TURNS_MAX {
+            return Ok(());
+        }
+        let why = format!("{TURNS_MAX} messages of this connection are waiting; wait for an answer");
+        Err(Failure::new(ErrorCode::RateLimited, why))
+    }
+
+    fn source(&self) -> Source {
+        messages::source(&self.gateway, &self.caller, &self.id)
+    }
+
+    fn patience(&self) -> Duration {
+        self.gateway.config.slow_reader()
+    }
+
     async fn submit(&mut self, message: Submit) -> Result<(), Refusal> {
-        let message = messages::checked(message)?;
-        if self.turns.len() >= TURNS_MAX {
-            let why = format!("{TURNS_MAX} messages of this connection are waiting; wait for an answer");
-            return Err(Failure::new(ErrorCode::RateLimited, why).into());
-        }
-        if self.gateway.context.stop.is_cancelled() {
-            return Err(Failure::new(ErrorCode::Unavailable, "the server stops; connect again").into());
-        }
+        let message = messages::checked(message, self.gateway.registry.config())?;
+        self.has_room()?;
         let tenant = self.caller.tenant();
         self.gateway.admission.request(tenant).await?;
         let reserve = Reserve::message(&message, self.gateway.registry.config());
@@ -184,47 +244,61 @@ impl Socket {
             .await
             .map_err(|failure| self.caller.refused(failure))?;
         permit.runs(&turn);
-        self.turns.push_back((turn, permit));
+        self.turns.push_back((self.source().reading(turn), Some(permit)));
         Ok(())
     }
 
     async fn tell(&mut self, event: Option<(u64, TurnEvent)>) -> Result<(), End> {
-        let job = self.turns.front().map(|(turn, _)| turn.job().clone());
-        if let (Some((_, event)), Some((_, permit))) = (&event, self.turns.front_mut()) {
+        let Some((turn, permit)) = self.turns.front_mut() else { return Ok(()) };
+        if let (Some((_, event)), Some(permit)) = (&event, permit) {
             permit.see(event);
         }
-        let ended = event.as_ref().is_none_or(|(_, event)| event.is_last());
-        if ended {
+        let job = turn.job().clone();
+        let Some((seq, event)) = event else {
+            let lost = (!turn.is_over()).then(|| turn.last_seq());
+            self.turns.pop_front();
+            let Some(last) = lost else { return Ok(()) };
+            return self.write(&Moved { id: last.map_or_else(|| job.to_string(), |seq| format!("{job}:{seq}")) }).await;
+        };
+        if event.is_last() {
             self.turns.pop_front();
         }
-        match (event, job) {
-            (Some((seq, event)), Some(job)) => self.send(Some(format!("{job}:{seq}")), &event).await,
-            _ => Ok(()),
-        }
+        self.write(&ServerFrame { id: Some(format!("{job}:{seq}")), client_message_id: None, event: &event }).await
+    }
+
+    async fn refuse(&mut self, frame: &[u8], failure: Failure) -> Result<(), End> {
+        let client_message_id = serde_json::from_slice::<Named>(frame).ok().and_then(|named| named.client_message_id);
+        self.write(&ServerFrame { id: None, client_message_id, event: &TurnEvent::Failed(failure) }).await
     }
 
     async fn beat(&mut self) -> Result<(), End> {
         if self.heard.elapsed() > PATIENCE {
             return Err(End::Gone);
         }
-        in_time(self.session.ping(b"")).await
+        let patience = self.patience();
+        in_time(patience, self.session.ping(b"")).await
     }
 
-    async fn send(&mut self, id: Option<String>, event: &TurnEvent) -> Result<(), End> {
-        let text = serde_json::to_string(&ServerFrame { id, event }).unwrap_or_default();
-        in_time(self.session.text(text)).await
+    async fn write(&mut self, frame: &impl Serialize) -> Result<(), End> {
+        let text = serde_json::to_string(frame).unwrap_or_default();
+        let patience = self.patience();
+        in_time(patience, self.session.text(text)).await
     }
 }
 
-async fn in_time(write: impl Future<Output = Result<(), Closed>>) -> Result<(), End> {
-    match tokio::time::timeout(PATIENCE, write).await {
+/// A write waits while the client has not taken what was written before. The system cuts the connection of one that takes
+/// nothing for `patience`, which it counts from a moment before the first write waits.
+async fn in_time(patience: Duration, write: impl Future<Output = Result<(), Closed>>) -> Result<(), End> {
+    let since = Instant::now();
+    match tokio::time::timeout(patience, write).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(Closed)) | Err(_) => Err(End::Gone),
+        Ok(Err(Closed)) if since.elapsed() < patience / 2 => Err(End::Gone),
+        Ok(Err(Closed)) | Err(_) => Err(End::Slow),
     }
 }
 
 /// The next event of the turn that is read; without one, never.
-async fn next_event(turns: &mut VecDeque<(TurnStream, Permit)>) -> Option<(u64, TurnEvent)> {
+async fn next_event(turns: &mut VecDeque<(Reading, Option<Permit>)>) -> Option<(u64, TurnEvent)> {
     match turns.front_mut() {
         Some((turn, _)) => turn.next().await,
         None => std::future::pending().await,

@@ -54,8 +54,16 @@ export class Api {
     await this.#request("DELETE", `v1/sessions/${encodeURIComponent(session)}`, { keepalive: true });
   }
 
-  /** The events of the answer to `message` `{content, client_message_id, lang?}`; aborting `signal` frees the server. */
-  async *ask(session, message, signal) {
+  /** Stops the turn that runs; what it said stays. */
+  async stop(session) {
+    await this.#request("POST", `v1/sessions/${encodeURIComponent(session)}/stop`, { keepalive: true });
+  }
+
+  /**
+   * The events of the answer to `message` `{content, client_message_id, lang?}`, of a repeat those after the event id
+   * `seen`. Aborting `signal` closes the connection.
+   */
+  async *ask(session, message, seen, signal) {
     const silence = new AbortController();
     let timer;
     const alive = () => {
@@ -67,7 +75,7 @@ export class Api {
       const path = `v1/sessions/${encodeURIComponent(session)}/messages`;
       const response = await this.#request("POST", path, {
         body: JSON.stringify(message),
-        headers: { "Content-Type": "application/json", Accept: "text/event-stream" },
+        headers: { "Content-Type": "application/json", Accept: "text/event-stream", ...(seen && { "Last-Event-ID": seen }) },
         signal: AbortSignal.any([signal, silence.signal]),
       });
       for await (const event of readEvents(response.body, alive)) yield parseEvent(event);

@@ -84,14 +84,19 @@ function retry(answer) {
 }
 
 function stopAnswer() {
-  running?.abort();
+  if (!running) return;
+  running.abort();
+  conversation.stop();
 }
 
 async function showHistory() {
   const session = tab.get("session");
   try {
     const turns = await conversation.load();
-    if (!running && tab.get("session") === session) turns.forEach((turn) => log.show(turn));
+    if (running || tab.get("session") !== session) return;
+    const last = turns.map((turn) => log.show(turn)).at(-1);
+    // Asked before the page was left: the server knows the question's id and goes on with its answer, or has it.
+    if (last?.turn.failure?.code === "interrupted") retry(last);
   } catch (error) {
     log.show(fail(newTurn(null, freshId()), error));
   }

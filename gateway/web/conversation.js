@@ -5,12 +5,33 @@ import { turnsOf } from "./turn.js";
 /** A stopped turn may hold its session for a moment; these waits, in milliseconds, outlast that. */
 const CONFLICT_WAITS = [300, 900, 1800];
 
+/**
+ * An answer whose stream broke is taken up again after these waits, in milliseconds; each event that comes begins them
+ * anew. Together they outlast a server that another one replaces.
+ */
+const RESUME_WAITS = [200, 500, 1000, 2000, 4000, 8000, 8000];
+
+/** So many of them are waited for a server from which nothing has ever come. */
+const FIRST_TRIES = 3;
+
+/** What a server, or a proxy before it, answers while it is being replaced. */
+const PASSING = new Set([502, 503, 504]);
+
 /** A new client_message_id. `crypto.randomUUID` is missing on plain HTTP, `getRandomValues` is not. */
 export function freshId() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+const isLast = ({ type }) => type === "finished" || type === "failed";
+
+/** Resolves after `ms` milliseconds; rejects when `signal` is aborted. */
+async function pause(ms, signal) {
+  await Promise.race([new Promise((resolve) => setTimeout(resolve, ms)), aborted(signal)]);
+  signal.throwIfAborted();
+}
+
 function aborted(signal) {
+
   return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason), { once: true }));
 }
 
@@ -18,9 +39,11 @@ function aborted(signal) {
 export class Conversation {
   #base;
   #creating = null;
+  #resumeWaits;
 
-  constructor(base) {
+  constructor(base, resumeWaits = RESUME_WAITS) {
     this.#base = base;
+    this.#resumeWaits = resumeWaits;
   }
 
   /** Takes another tenant key, and with it leaves the session: sessions belong to tenants. */
@@ -53,23 +76,52 @@ export class Conversation {
     await this.#session().catch(() => {});
   }
 
-  /** The events of the answer to `turn`. A lost session is replaced once, a busy one is waited for. */
+  /**
+   * The events of the answer to `turn`. A lost session is replaced once, a busy one is waited for, and a stream that breaks
+   * is taken up where it broke: the server knows the message by its id.
+   */
   async *ask(turn, lang, signal) {
     tab.set("pending", JSON.stringify({ question: turn.question, id: turn.id }));
     const message = { content: turn.question, client_message_id: turn.id, ...(lang && { lang }) };
+    let waits = this.#resumeWaits.slice(0, FIRST_TRIES);
+    let [seen, broken] = [null, false];
+    for (;;) {
+      try {
+        for await (const event of this.#begin(message, seen, signal)) {
+          yield event;
+          if (isLast(event)) return;
+          seen = event.id || seen;
+          waits = [...this.#resumeWaits];
+        }
+        throw new ApiError("stream_ended", "");
+      } catch (error) {
+        const resumable = error.code === "network" || error.code === "stream_ended" || (broken && PASSING.has(error.status));
+        if (!resumable || !waits.length) throw error;
+        broken = true;
+      }
+      await pause(waits.shift(), signal);
+    }
+  }
+
+  /** Asks the server to stop the answer at once. */
+  stop() {
+    const session = tab.get("session");
+    if (session) this.#api().stop(session).catch(() => {});
+  }
+
+  async *#begin(message, seen, signal) {
     const waits = [...CONFLICT_WAITS];
     for (let replaced = false; ; ) {
       try {
         const session = await Promise.race([this.#session(), aborted(signal)]);
-        yield* this.#api().ask(session, message, signal);
+        yield* this.#api().ask(session, message, seen, signal);
         return;
       } catch (error) {
         if (error.code === "session_not_found" && !replaced) {
           replaced = true;
           tab.remove("session");
         } else if (error.code === "conflict" && waits.length) {
-          await new Promise((resolve) => setTimeout(resolve, waits.shift()));
-          signal.throwIfAborted();
+          await pause(waits.shift(), signal);
         } else throw error;
       }
     }

@@ -26,6 +26,7 @@ use runtime::{Context, metric};
 use std::{collections::HashMap, sync::Arc, time::Duration};
 use store::Store;
 use tokio::{runtime::Handle, task::AbortHandle};
+use tokio_util::sync::CancellationToken;
 
 /// Every tenant's quota as this node sees it; cheap to clone, bounded by the number of tenants.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub(crate) struct Admission(Arc<Open>);
 
 struct Open {
     desk: Arc<Desk>,
+    /// Cancelled once no turn may begin.
+    stop: CancellationToken,
     background: Vec<AbortHandle>,
 }
 
@@ -84,7 +87,11 @@ impl Admission {
         let keep = tokio::spawn(Keeper::run(desk.clone()));
         let watched = desk.clone();
         let watch = tokio::spawn(async move { watched.store.watch().await });
-        Self(Arc::new(Open { desk, background: vec![keep.abort_handle(), watch.abort_handle()] }))
+        Self(Arc::new(Open {
+            desk,
+            stop: context.stop.clone(),
+            background: vec![keep.abort_handle(), watch.abort_handle()],
+        }))
     }
 
     /// Counts one request of `tenant`.
@@ -100,6 +107,10 @@ impl Admission {
 
     /// Admits one turn of `tenant`, which runs for as long as the permit lives and takes about `reserve`.
     pub(crate) async fn turn(&self, tenant: &TenantId, reserve: Reserve) -> Result<Permit, Refusal> {
+        if self.0.stop.is_cancelled() {
+            let why = "this node is shutting down; send it again, another one will answer";
+            return Err(behind(tenant, Failure::new(ErrorCode::Unavailable, why)));
+        }
         let (desk, meter) = (&self.0.desk, self.meter(tenant)?);
         let slot = meter.turns.take(&desk.store, tenant, &desk.node).await;
         desk.keeper.note(meter);

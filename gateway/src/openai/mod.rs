@@ -49,18 +49,18 @@ pub(crate) async fn complete(
     let completion = Completion { deadline_ms, ..asked.into_completion(knowledge)? };
     let reserve = Reserve::completion(&completion, gateway.registry.config());
     let mut permit = gateway.admission.turn(caller.tenant(), reserve).await?;
-    let mut turn =
+    let turn =
         gateway.registry.complete(caller.tenant(), completion).await.map_err(|failure| caller.refused(failure))?;
     permit.runs(&turn);
     let head = Head { job: turn.job().clone(), created: gateway.context.clock.now().0 / 1_000, model };
     if !stream {
-        let answer = Answer::of(&mut turn, &mut permit).await?;
+        let answer = Answer::of(&mut turn.into(), &mut permit).await?;
         return Ok(HttpResponse::Ok().json(response::completion(&head, &answer, logprobs)));
     }
     let pulse = gateway.config.keep_alive();
     early_failure(&turn, pulse).await.map_err(|failure| caller.refused(failure))?;
     let mut chunks = stream::Chunks::new(head, include_usage);
-    Ok(sse::respond(turn, permit, pulse, move |_, event| chunks.encode(event)))
+    Ok(sse::respond(turn, permit, &gateway.config, move |_, event| chunks.encode(event)))
 }
 
 /// After how many milliseconds the answer is of no use to the client, if its header says so.

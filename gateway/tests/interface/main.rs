@@ -6,11 +6,14 @@
 mod admission;
 mod assets;
 mod documents;
+mod nodes;
 mod openai;
 mod ops;
 mod refusals;
+mod resume;
 mod sessions;
 mod shutdown;
+mod slow;
 mod sockets;
 mod sse;
 mod stage;

@@ -2,10 +2,10 @@
 
 use crate::{
     sse::Reader,
-    stage::{SOON, Stage},
+    stage::{SOON, Stage, refused},
 };
-use serde_json::json;
-use std::time::Instant;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 #[tokio::test]
@@ -30,4 +30,29 @@ async fn a_stream_without_end_is_cut_after_the_grace() {
     timeout(SOON, stage.server.take().unwrap()).await.unwrap().unwrap().unwrap();
     assert!((900..5_000).contains(&asked.elapsed().as_millis()), "{:?}", asked.elapsed());
     drop(reader);
+}
+
+#[tokio::test]
+async fn the_shutdown_is_shown_while_the_door_is_still_open_and_no_turn_begins() {
+    let mut stage = Stage::with(json!({"drain_ms": 5_000, "drain_notice_ms": 1_000}), json!({})).await;
+    let session = format!("/v1/sessions/{}", stage.session().await);
+    let path = format!("{session}/messages");
+    let mut reader = Reader::new(stage.post(&path, &json!({"content": "count"})).send().await.unwrap());
+    while reader.next().await.unwrap().name != "token" {}
+    let asked = Instant::now();
+    stage.stop.cancel();
+    let response = stage.client.get(stage.url("/readyz")).send().await.unwrap();
+    assert_eq!(response.status(), 503);
+    let body: Value = response.json().await.unwrap();
+    assert_eq!(body["parts"]["gateway"], json!({"ready": false, "why": "stopping"}));
+    let completion = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]});
+    for request in [stage.post(&path, &json!({"content": "hi"})), stage.post("/v1/chat/completions", &completion)] {
+        let response = request.send().await.unwrap();
+        assert!(response.headers().contains_key("retry-after"));
+        refused(response, 503, "unavailable", None).await;
+    }
+    assert_eq!(stage.get(&session).send().await.unwrap().status(), 200);
+    assert_eq!(reader.rest().await.last().unwrap().name, "finished");
+    timeout(SOON, stage.server.take().unwrap()).await.unwrap().unwrap().unwrap();
+    assert!(asked.elapsed() >= Duration::from_millis(1_000), "{:?}", asked.elapsed());
 }

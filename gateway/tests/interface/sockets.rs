@@ -9,7 +9,7 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest, http::Response, protocol::frame::coding::CloseCode},
 };
 
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+pub struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
 
 impl Client {
     /// Connects with a header, unless its name is empty.
@@ -23,11 +23,15 @@ impl Client {
     }
 
     async fn open(stage: &Stage) -> Self {
-        let path = format!("/v1/sessions/{}/ws", stage.session().await);
-        Self::connect(stage, &path, ("authorization", "Bearer key-a")).await.unwrap().0
+        Self::at(stage, &format!("/v1/sessions/{}/ws", stage.session().await)).await
     }
 
-    async fn send(&mut self, frame: &Value) {
+    /// As the tenant `a`.
+    pub async fn at(stage: &Stage, path: &str) -> Self {
+        Self::connect(stage, path, ("authorization", "Bearer key-a")).await.unwrap().0
+    }
+
+    pub async fn send(&mut self, frame: &Value) {
         self.0.send(Message::text(frame.to_string())).await.unwrap();
     }
 
@@ -43,7 +47,7 @@ impl Client {
         }
     }
 
-    async fn turn(&mut self) -> Vec<Value> {
+    pub async fn turn(&mut self) -> Vec<Value> {
         let mut events = vec![self.next().await];
         while !matches!(events.last().unwrap()["type"].as_str().unwrap(), "finished" | "failed") {
             events.push(self.next().await);
@@ -105,12 +109,17 @@ async fn a_frame_that_cannot_be_used_is_answered_and_the_socket_stays() {
         ("{\"type\": \"message\", \"content\": \"hi\", \"colour\": 1}", Some("colour")),
         ("{\"type\": \"dance\"}", Some("type")),
         ("{\"type\": \"stop\", \"now\": true}", Some("now")),
+        (
+            "{\"type\": \"message\", \"content\": \"hi\", \"client_message_id\": \"m7\", \"deadline_ms\": 0}",
+            Some("deadline_ms"),
+        ),
     ] {
         socket.0.send(Message::text(frame)).await.unwrap();
         let failed = socket.next().await;
         assert_eq!((&failed["type"], &failed["code"]), (&json!("failed"), &json!("invalid_request")), "{failed}");
         assert_eq!(failed.get("param").and_then(Value::as_str), param, "{frame}: {failed}");
         assert!(failed.get("id").is_none());
+        assert_eq!(failed.get("client_message_id").is_some(), frame.contains("m7"), "{failed}");
     }
     socket.send(&message("hi")).await;
     assert_eq!(socket.turn().await.pop().unwrap()["type"], "finished");
@@ -184,4 +193,59 @@ async fn an_idle_socket_is_sent_away_when_the_server_stops() {
     stage.stop.cancel();
     assert_eq!(socket.closed().await, Some(CloseCode::Away));
     timeout(SOON, stage.server.take().unwrap()).await.unwrap().unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn stop_may_name_a_turn_that_waits() {
+    let stage = Stage::start().await;
+    let mut socket = Client::open(&stage).await;
+    socket.send(&message("hang")).await;
+    let mut event = socket.next().await;
+    while event["type"] != "token" {
+        event = socket.next().await;
+    }
+    let turn = event["id"].as_str().unwrap().split_once(':').unwrap().0.to_string();
+    socket.send(&json!({"type": "stop", "turn": "job_other"})).await;
+    socket.send(&json!({"type": "stop", "turn": turn})).await;
+    assert_eq!(socket.turn().await.pop().unwrap()["finish_reason"], "cancelled");
+}
+
+#[tokio::test]
+async fn another_socket_resumes_a_turn_where_the_first_one_broke() {
+    let stage = Stage::start().await;
+    let path = format!("/v1/sessions/{}/ws", stage.session().await);
+    let connect = || Client::connect(&stage, &path, ("authorization", "Bearer key-a"));
+    let mut socket = connect().await.unwrap().0;
+    socket.send(&message("count")).await;
+    let mut seen = vec![socket.next().await];
+    while seen.len() < 4 {
+        seen.push(socket.next().await);
+    }
+    drop(socket);
+    let id = seen.last().unwrap()["id"].as_str().unwrap().to_string();
+    let (turn, seq) = id.rsplit_once(':').unwrap();
+    let mut socket = connect().await.unwrap().0;
+    socket.send(&json!({"type": "resume", "turn": turn, "last_seq": seq.parse::<u64>().unwrap()})).await;
+    seen.extend(socket.turn().await);
+    let ids: Vec<_> = seen.iter().map(|event| event["id"].as_str().unwrap().to_string()).collect();
+    let expected: Vec<_> = (0..seen.len()).map(|seq| format!("{turn}:{seq}")).collect();
+    assert_eq!(ids, expected, "none twice and none missing");
+    let text: String = seen.iter().filter(|e| e["type"] == "token").map(|e| e["text"].as_str().unwrap()).collect();
+    assert_eq!(seen.last().unwrap()["text"], text.as_str());
+
+    socket.send(&json!({"type": "resume", "turn": turn})).await;
+    assert_eq!(socket.turn().await.pop(), seen.pop(), "from the start, as it is stored");
+    socket.send(&json!({"type": "resume", "turn": "job_other"})).await;
+    assert_eq!(socket.next().await["code"], "not_found");
+}
+
+#[tokio::test]
+async fn a_message_may_replace_the_turn_that_runs() {
+    let stage = Stage::start().await;
+    let mut socket = Client::open(&stage).await;
+    socket.send(&message("hang")).await;
+    while socket.next().await["type"] != "token" {}
+    socket.send(&json!({"type": "message", "content": "hi", "replace": true})).await;
+    assert_eq!(socket.turn().await.pop().unwrap()["finish_reason"], "cancelled");
+    assert_eq!(socket.turn().await.pop().unwrap()["text"], "Hello, 世界 [1]");
 }

@@ -1,6 +1,7 @@
 //! A running gateway and all that it needs.
 
 use crate::worker;
+use actors::store::SessionStore;
 use bytes::Bytes;
 use gateway::{Config, KeyHash, Tenant, Tenants};
 use protocol::{Cancel, NodeId, topology};
@@ -25,6 +26,7 @@ pub struct Stage {
     pub health: Health,
     pub stop: CancellationToken,
     pub server: Option<JoinHandle<std::io::Result<()>>>,
+    pub registry: actors::Registry,
     cancels: mpsc::Receiver<Bytes>,
 }
 
@@ -41,21 +43,50 @@ impl Stage {
 
     /// With changed keys of `[gateway]` and changed limits of the tenant `a`.
     pub async fn with(patch: Value, limits: Value) -> Self {
+        let session = actors::Config { abandon_grace_ms: 100, ..actors::Config::default() };
+        Self::with_session(patch, limits, session).await
+    }
+
+    /// And another section `[session]`.
+    pub async fn with_session(patch: Value, limits: Value, session: actors::Config) -> Self {
+        let context = context().await;
+        worker::start(&context).await;
+        let clock = context.clock.clone();
+        let store = actors::store::connect(&session, clock, SOON).await.unwrap();
+        Self::node("node-test", patch, limits, session, store, context).await
+    }
+
+    /// The nodes `node-one` and `node-two` on one broker and one store.
+    pub async fn two(session: actors::Config) -> ([Self; 2], Arc<dyn SessionStore>) {
+        let (one, two) = (context().await, context().await);
+        let two = Context { broker: one.broker.clone(), ..two };
+        worker::start(&one).await;
+        let store = actors::store::connect(&session, one.clock.clone(), SOON).await.unwrap();
+        let node = |name, context| Self::node(name, json!({}), json!({}), session.clone(), store.clone(), context);
+        ([node("node-one", one).await, node("node-two", two).await], store)
+    }
+
+    async fn node(
+        name: &str,
+        patch: Value,
+        limits: Value,
+        session: actors::Config,
+        store: Arc<dyn SessionStore>,
+        context: Context,
+    ) -> Self {
         let mut config =
             json!({"listen": "127.0.0.1:0", "model": "tiny", "keep_alive_ms": 100, "read_timeout_ms": 2_000});
         config.as_object_mut().unwrap().extend(patch.as_object().unwrap().clone());
         let config: Config = serde_json::from_value(config).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let context = context().await;
         let cancels = context.broker.subscribe(topology::CANCEL).await.unwrap();
-        worker::start(&context).await;
-        let session = actors::Config { abandon_grace_ms: 100, ..actors::Config::default() };
-        let node = NodeId::parse("node-test").unwrap();
-        let registry = actors::start(session, actors::Profiles::default(), node, context.clone()).await.unwrap();
+        let node = NodeId::parse(name).unwrap();
+        let profiles = actors::Profiles::default();
+        let registry = actors::start_with(store, session, profiles, node, context.clone()).await.unwrap();
         let (stop, health) = (context.stop.clone(), context.health.clone());
-        let serve = gateway::run(config, listener, registry, tenants(limits), metrics(), context);
-        Self { address, client: client(), health, stop, server: Some(tokio::spawn(serve)), cancels }
+        let serve = gateway::run(config, listener, registry.clone(), tenants(limits), metrics(), context);
+        Self { address, client: client(), health, stop, server: Some(tokio::spawn(serve)), registry, cancels }
     }
 
     pub fn url(&self, path: &str) -> String {

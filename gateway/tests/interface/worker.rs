@@ -1,7 +1,7 @@
 //! Workers of every kind. The customer's words say what the answer to them is:
 //! `count` gives ten tokens, `hang` one token and then nothing, `silent` nothing at all, `trace` the job's
 //! `traceparent`, `break` a token and a failure,
-//! `refuse` a failure at once, `call` a thought and a call of the first tool; anything else is answered at once.
+//! `flood` far more than a connection holds, `refuse` a failure at once, `call` a thought and a call of the first tool; anything else is answered at once.
 
 use protocol::{
     Aside, Cancel, DocumentId, DocumentInfo, DocumentReport, Envelope, ErrorCode, Event, Failure, FinishReason,
@@ -16,6 +16,9 @@ use std::{
     time::Duration,
 };
 use tokio::sync::broadcast;
+
+/// Tokens of 2 KiB that `flood` gives.
+pub const FLOOD: u32 = 400;
 
 type Documents = Arc<Mutex<BTreeMap<(TenantId, DocumentId), DocumentInfo>>>;
 
@@ -117,6 +120,14 @@ async fn speak(answer: &mut Answer<InferenceJob>, question: &str) {
         }
         return answer.finish(FinishReason::ToolCalls, 3).await;
     }
+    if says("flood") {
+        for _ in 0..FLOOD {
+            answer.token(&"x".repeat(2_048)).await;
+            // Faster than any engine, and no faster than a session takes it.
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        return answer.finish(FinishReason::Stop, FLOOD).await;
+    }
     if says("hang") {
         answer.token("well").await;
         std::future::pending::<()>().await;
@@ -126,7 +137,8 @@ async fn speak(answer: &mut Answer<InferenceJob>, question: &str) {
         return answer.send(Event::Failed(Failure::new(ErrorCode::EngineFailed, "the engine broke"))).await;
     }
     if says("count") {
-        for number in 0..10 {
+        // Another worker goes on where the first one stopped.
+        for number in answer.job.body.prefix.split_whitespace().count()..10 {
             answer.token(&format!("{number} ")).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }

@@ -11,19 +11,22 @@ let script;
 const server = createServer(async (request, response) => {
   const chunks = await request.toArray();
   const body = chunks.length ? JSON.parse(Buffer.concat(chunks)) : null;
-  seen.push({ line: `${request.method} ${request.url}`, key: request.headers.authorization, body });
+  const { authorization, "last-event-id": after } = request.headers;
+  seen.push({ line: `${request.method} ${request.url}`, key: authorization, after, body });
   script(request, response);
 });
 
 const json = (response, status, value, headers = {}) => response.writeHead(status, headers).end(JSON.stringify(value));
 const refuse = (response, status, code, headers) => json(response, status, { error: { code, message: `is ${code}` } }, headers);
-const answer = (response, text) => response.end(`: alive\n\nid: j:0\nevent: token\ndata: {"type":"token","text":"${text}"}\n\n`);
+const token = (seq, text) => `id: j:${seq}\nevent: token\ndata: {"type":"token","text":"${text}"}\n\n`;
+const last = (seq, text) => `id: j:${seq}\nevent: finished\ndata: {"type":"finished","text":"${text}"}\n\n`;
+const answer = (response, text) => response.end(`: alive\n\n${last(0, text)}`);
 const isAsk = (request) => request.url.endsWith("/messages");
 
 let conversation;
 before(async () => {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  conversation = new Conversation(`http://127.0.0.1:${server.address().port}/`);
+  conversation = new Conversation(`http://127.0.0.1:${server.address().port}/`, [1, 2, 3, 4, 5]);
 });
 after(() => server.close());
 beforeEach(() => {
@@ -41,7 +44,7 @@ async function ask(lang) {
 
 test("the first question makes a session and asks in it", async () => {
   script = (request, response) => (isAsk(request) ? answer(response, "hi") : json(response, 201, { id: "s 1" }));
-  assert.deepEqual(await ask("zh"), [{ type: "token", text: "hi", id: "j:0" }]);
+  assert.deepEqual(await ask("zh"), [{ type: "finished", text: "hi", id: "j:0" }]);
   assert.deepEqual(seen.map(({ line }) => line), ["POST /v1/sessions", "POST /v1/sessions/s%201/messages"]);
   assert.deepEqual(seen[1].body, { content: "q", client_message_id: "m1", lang: "zh" });
   assert.equal(seen[1].key, "Bearer k");
@@ -78,10 +81,55 @@ test("what is not the contract's is an error with a name", async () => {
   await assert.rejects(ask(), { code: "bad_answer" });
   script = (_, response) => response.writeHead(502).end("<html>");
   await assert.rejects(ask(), { code: "http_502" });
-  script = (_, response) => response.destroy();
+});
+
+/** Answers the requests in turn by what `parts` says, and the rest by the last part. */
+function play(...parts) {
+  tab.set("session", "s");
+  script = (_, response) => (parts.length > 1 ? parts.shift() : parts[0])(response);
+}
+
+const breaks = (text) => (response) => response.write(text, () => response.destroy());
+const text = (events) => events.map((event) => event.text).join("|");
+
+test("a stream that breaks is taken up after the last event, under the same message id", async () => {
+  play(
+    breaks(": alive\n\n"),
+    breaks(token(0, "a") + token(1, "b")),
+    (response) => refuse(response, 503, "unavailable"),
+    (response) => response.writeHead(502).end("<html>"),
+    (response) => response.end(token(2, "c")),
+    (response) => response.end(token(3, "d") + last(4, "abcd")),
+  );
+  assert.equal(text(await ask()), "a|b|c|d|abcd");
+  assert.deepEqual(seen.map(({ after }) => after), [undefined, undefined, "j:1", "j:1", "j:1", "j:2"]);
+  assert.ok(seen.every(({ body }) => body.client_message_id === "m1"));
+});
+
+test("what stays broken is given up, sooner when nothing has ever come", async () => {
+  play((response) => response.destroy());
   await assert.rejects(ask(), { code: "network" });
-  script = (_, response) => response.write("data: {}\n\n", () => response.destroy());
+  assert.equal(seen.length, 4);
+  seen.length = 0;
+  play(breaks(token(0, "a")), (response) => response.destroy());
   await assert.rejects(ask(), { code: "network" });
+  assert.equal(seen.length, 6);
+  play((response) => response.end(": alive\n\n"));
+  await assert.rejects(ask(), { code: "stream_ended" });
+});
+
+test("a failed turn is an answer, and stop is told to the server", async () => {
+  play((response) => response.end('id: j:0\ndata: {"type":"failed","code":"x"}\n\n'));
+  assert.equal((await ask()).length, 1);
+  assert.equal(seen.length, 1);
+  let told;
+  const stopped = new Promise((resolve) => (told = resolve));
+  script = (request, response) => {
+    response.writeHead(204).end();
+    told(`${request.method} ${request.url}`);
+  };
+  conversation.stop();
+  assert.equal(await stopped, "POST /v1/sessions/s/stop");
 });
 
 test("questions at once share the session, which another key does not inherit", async () => {

@@ -8,6 +8,7 @@ use protocol::{ErrorCode, TenantId, Usage};
 use runtime::clock::ManualClock;
 use serde_json::{Value, json};
 use std::{sync::Arc, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 pub(super) fn tenants(limits: Value) -> (Tenants, TenantId) {
     let tenant: Tenant =
@@ -19,7 +20,8 @@ pub(super) fn tenants(limits: Value) -> (Tenants, TenantId) {
 fn admission(limits: Value, clock: &ManualClock) -> (Admission, TenantId) {
     let (tenants, id) = tenants(limits);
     let desk = Desk::new(Store::local(Arc::new(clock.clone())), "gw_1".into(), &tenants, Duration::from_secs(1));
-    (Admission(Arc::new(Open { desk: Arc::new(desk), background: Vec::new() })), id)
+    let open = Open { desk: Arc::new(desk), stop: CancellationToken::new(), background: Vec::new() };
+    (Admission(Arc::new(open)), id)
 }
 
 fn tokens(tokens: u32) -> Reserve {
