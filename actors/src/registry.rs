@@ -183,9 +183,9 @@ impl Registry {
         }
     }
 
-    /// Answers the messages that a dead owner left open, unless another node does.
-    pub(crate) async fn adopt(&self, key: &SessionKey) -> Result<(), Failure> {
-        self.here(key, Adopt).await.map(drop)
+    /// Answers the messages that a dead owner left open; `false`: another node does.
+    pub(crate) async fn adopt(&self, key: &SessionKey) -> Result<bool, Failure> {
+        self.here(key, Adopt).await.map(|found| matches!(found, Found::Here(())))
     }
 
     fn accepts(&self) -> Result<(), Failure> {

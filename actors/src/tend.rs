@@ -9,6 +9,7 @@ use crate::{
     store::{Member, SessionKey},
 };
 use futures_util::future::join_all;
+use protocol::ErrorCode;
 use runtime::metric;
 use std::{sync::Weak, time::Duration};
 
@@ -46,13 +47,19 @@ impl Registry {
     }
 
     async fn adopt_orphan(&self, owner: &Member, key: &SessionKey) {
-        let adopted = match self.adopt(key).await {
-            Err(failure) if failure.code != protocol::ErrorCode::SessionNotFound => Err(failure.to_string()),
-            _ => self.0.env.store.adopted(owner, key).await.map_err(|error| error.to_string()),
+        let here = match self.adopt(key).await {
+            Ok(here) => Ok(here),
+            Err(failure) if failure.code == ErrorCode::SessionNotFound => Ok(false),
+            Err(failure) => Err(failure.to_string()),
+        };
+        let adopted = match here {
+            Ok(here) => self.0.env.store.adopted(owner, key).await.map(|()| here).map_err(|error| error.to_string()),
+            Err(error) => Err(error),
         };
         match adopted {
-            Ok(()) => {
-                metrics::counter!(metric::SESSIONS_TAKEN_OVER).increment(1);
+            Ok(false) => {}
+            Ok(true) => {
+                metrics::counter!(metric::SESSIONS_TAKEN_OVER, "why" => "dead").increment(1);
                 tracing::info!(tenant = %key.tenant, session = %key.session, %owner, "took over a session of a dead node");
             }
             Err(error) => tracing::warn!(session = %key.session, error, "a session of a dead node is taken over later"),

@@ -55,15 +55,18 @@ impl Session {
     }
 }
 
-/// Those that are to be answered, and those that were answered already or are a second copy of another.
+/// Those that are to be answered, and those that were answered already or are an earlier copy of another: of two copies the
+/// client knows the later one, since the earlier was refused in doubt.
 fn unanswered(view: &SessionView, open: Vec<Open>) -> (Vec<Open>, Vec<Open>) {
     let mut names = Vec::new();
-    open.into_iter().partition(|open| {
+    let (mut kept, surplus): (Vec<Open>, Vec<Open>) = open.into_iter().rev().partition(|open| {
         let Some(name) = &open.submit.client_message_id else { return true };
         let is_new = view.answer_to(name).is_none() && !names.contains(name);
         names.push(name.clone());
         is_new
-    })
+    });
+    kept.reverse();
+    (kept, surplus)
 }
 
 /// Claims for this node what nobody owns who lives.
@@ -93,4 +96,25 @@ fn no_lease() -> Failure {
 fn unreadable(key: &SessionKey, error: &str) -> Refusal {
     tracing::error!(session = %key.session, tenant = %key.tenant, error, "a stored session cannot be read");
     Failure::new(ErrorCode::Internal, "the stored session cannot be read by this version").into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{ClientMessageId, JobId, SessionId, Submit, Timestamp};
+
+    #[test]
+    fn of_two_copies_of_a_message_the_later_is_answered_and_the_order_stays() {
+        let open = |turn: &str, place, name: Option<&str>| {
+            let client_message_id = name.map(|name| ClientMessageId::parse(name).unwrap());
+            let submit =
+                Submit { content: turn.into(), client_message_id, lang: None, replace: false, deadline_ms: None };
+            Open::new(JobId::parse(turn).unwrap(), place, Timestamp(0), submit)
+        };
+        let view = SessionView::new(SessionId::parse("s").unwrap(), Timestamp(0));
+        let given = vec![open("a", 0, Some("m1")), open("b", 1, None), open("c", 2, Some("m1")), open("d", 3, None)];
+        let (kept, surplus) = unanswered(&view, given);
+        let turns = |of: &[Open]| of.iter().map(|open| open.turn.to_string()).collect::<Vec<_>>();
+        assert_eq!((turns(&kept), turns(&surplus)), (vec!["b".into(), "c".into(), "d".into()], vec!["a".to_string()]));
+    }
 }
