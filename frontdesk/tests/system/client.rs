@@ -16,6 +16,7 @@ pub struct Customer {
 /// One server-sent event.
 #[derive(Debug)]
 pub struct SseEvent {
+    pub id: String,
     pub name: String,
     pub data: Value,
 }
@@ -59,7 +60,14 @@ impl Customer {
     pub async fn stream(&self, session: &str, content: &str) -> Events {
         let answer = self.post(session, json!({ "content": content }), "text/event-stream").await;
         assert_eq!(answer.status(), 200);
-        Events { response: answer.bytes_stream().boxed(), buffer: Vec::new() }
+        Events::of(answer)
+    }
+
+    /// Posts a message again, to go on after the event `last_id`.
+    pub async fn resume(&self, session: &str, body: Value, last_id: Option<&str>) -> Response {
+        let url = format!("{}/v1/sessions/{session}/messages", self.url);
+        let request = self.http.post(url).bearer_auth(self.key).json(&body);
+        last_id.into_iter().fold(request, |request, id| request.header("last-event-id", id)).send().await.unwrap()
     }
 }
 
@@ -70,6 +78,11 @@ pub struct Events {
 }
 
 impl Events {
+    /// The events of `answer`.
+    pub fn of(answer: Response) -> Self {
+        Self { response: answer.bytes_stream().boxed(), buffer: Vec::new() }
+    }
+
     /// The next event; comments are skipped.
     pub async fn next(&mut self) -> Option<SseEvent> {
         loop {
@@ -101,5 +114,5 @@ fn parse(block: &str) -> Option<SseEvent> {
     let field =
         |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_string());
     let data = serde_json::from_str(&field("data:")?).unwrap();
-    Some(SseEvent { name: field("event:").unwrap_or_default(), data })
+    Some(SseEvent { id: field("id:").unwrap_or_default(), name: field("event:").unwrap_or_default(), data })
 }

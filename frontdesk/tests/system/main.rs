@@ -11,5 +11,6 @@ mod distributed;
 mod dlq;
 mod harness;
 mod load;
+mod nodes;
 mod openai_python;
 mod trace;
