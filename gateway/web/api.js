@@ -63,7 +63,19 @@ export class Api {
    * The events of the answer to `message` `{content, client_message_id, lang?}`, of a repeat those after the event id
    * `seen`. Aborting `signal` closes the connection.
    */
-  async *ask(session, message, seen, signal) {
+  ask(session, message, seen, signal) {
+    const headers = { "Content-Type": "application/json", ...(seen && { "Last-Event-ID": seen }) };
+    return this.#events("POST", `v1/sessions/${encodeURIComponent(session)}/messages`, { body: JSON.stringify(message), headers }, signal);
+  }
+
+  /** The events after the event id `seen`, `<turn>:<number>`; none when it was the last. */
+  follow(session, seen, signal) {
+    const turn = seen.slice(0, seen.lastIndexOf(":"));
+    const path = `v1/sessions/${encodeURIComponent(session)}/turns/${encodeURIComponent(turn)}/events`;
+    return this.#events("GET", path, { headers: { "Last-Event-ID": seen } }, signal);
+  }
+
+  async *#events(method, path, { headers, ...options }, signal) {
     const silence = new AbortController();
     let timer;
     const alive = () => {
@@ -72,12 +84,12 @@ export class Api {
     };
     alive();
     try {
-      const path = `v1/sessions/${encodeURIComponent(session)}/messages`;
-      const response = await this.#request("POST", path, {
-        body: JSON.stringify(message),
-        headers: { "Content-Type": "application/json", Accept: "text/event-stream", ...(seen && { "Last-Event-ID": seen }) },
+      const response = await this.#request(method, path, {
+        ...options,
+        headers: { Accept: "text/event-stream", ...headers },
         signal: AbortSignal.any([signal, silence.signal]),
       });
+      if (!response.body) return;
       for await (const event of readEvents(response.body, alive)) yield parseEvent(event);
     } catch (error) {
       throw error instanceof ApiError || signal.aborted ? error : new ApiError("network", String(error));

@@ -14,8 +14,8 @@ const RESUME_WAITS = [200, 500, 1000, 2000, 4000, 8000, 8000];
 /** So many of them are waited for a server from which nothing has ever come. */
 const FIRST_TRIES = 3;
 
-/** What a server, or a proxy before it, answers while it is being replaced. */
-const PASSING = new Set([502, 503, 504]);
+/** What a server, or a proxy before it, answers while it is being replaced or has no room. */
+const PASSING = new Set([429, 502, 503, 504]);
 
 /** A new client_message_id. `crypto.randomUUID` is missing on plain HTTP, `getRandomValues` is not. */
 export function freshId() {
@@ -78,7 +78,7 @@ export class Conversation {
 
   /**
    * The events of the answer to `turn`. A lost session is replaced once, a busy one is waited for, and a stream that breaks
-   * is taken up where it broke: the server knows the message by its id.
+   * is taken up where it broke.
    */
   async *ask(turn, lang, signal) {
     tab.set("pending", JSON.stringify({ question: turn.question, id: turn.id }));
@@ -87,7 +87,7 @@ export class Conversation {
     let [seen, broken] = [null, false];
     for (;;) {
       try {
-        for await (const event of this.#begin(message, seen, signal)) {
+        for await (const event of seen ? this.#goOn(message, seen, signal) : this.#begin(message, seen, signal)) {
           yield event;
           if (isLast(event)) return;
           seen = event.id || seen;
@@ -107,6 +107,16 @@ export class Conversation {
   stop() {
     const session = tab.get("session");
     if (session) this.#api().stop(session).catch(() => {});
+  }
+
+  /** Reads on after the event `seen`. If the server has forgotten its turn, it knows the message by its id. */
+  async *#goOn(message, seen, signal) {
+    try {
+      yield* this.#api().follow(tab.get("session") ?? "", seen, signal);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      yield* this.#begin(message, seen, signal);
+    }
   }
 
   async *#begin(message, seen, signal) {

@@ -19,6 +19,7 @@ async fn readiness_tells_which_part_is_not_ready_and_why() {
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["parts"]["broker"], json!({"ready": false, "why": "no connection"}));
     assert_eq!((&body["ready"], &body["parts"]["gateway"]), (&json!(false), &json!({"ready": true})));
+    assert_eq!(body["parts"]["limits"], json!({"ready": true}));
     assert_eq!(get("/livez").await.unwrap().status(), 200);
 }
 
@@ -90,4 +91,21 @@ async fn every_answer_has_an_id_of_its_own() {
         refused(response, 404, "not_found", None).await;
     }
     assert_ne!(ids[0], ids[1]);
+}
+
+#[tokio::test]
+async fn a_lost_store_of_quotas_is_told_and_only_refuses_where_it_should() {
+    // Nobody listens there.
+    let nowhere = format!("redis://127.0.0.1:{}", runtime::testing::free_port());
+    let stage = |on_loss| Stage::with(json!({"limits_store": nowhere, "limits_on_loss": on_loss}), json!({}));
+    let (local, closed) = tokio::join!(stage("local"), stage("closed"));
+    for (stage, ready, status) in [(local, true, 200), (closed, false, 503)] {
+        let told = stage.client.get(stage.url("/readyz")).send().await.unwrap();
+        assert_eq!(told.status(), status);
+        let body: Value = told.json().await.unwrap();
+        let limits = &body["parts"]["limits"];
+        assert_eq!((&limits["ready"], limits["why"].is_string()), (&json!(ready), true), "{body}");
+        let response = stage.get("/v1/models").send().await.unwrap();
+        assert_eq!((response.status().as_u16(), response.headers().contains_key("retry-after")), (status, !ready));
+    }
 }

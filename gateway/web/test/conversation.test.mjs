@@ -103,7 +103,21 @@ test("a stream that breaks is taken up after the last event, under the same mess
   );
   assert.equal(text(await ask()), "a|b|c|d|abcd");
   assert.deepEqual(seen.map(({ after }) => after), [undefined, undefined, "j:1", "j:1", "j:1", "j:2"]);
-  assert.ok(seen.every(({ body }) => body.client_message_id === "m1"));
+  const [asked, followed] = ["POST /v1/sessions/s/messages", "GET /v1/sessions/s/turns/j/events"];
+  assert.deepEqual(seen.map(({ line }) => line), [asked, asked, followed, followed, followed, followed]);
+  assert.equal(seen[1].body.client_message_id, "m1");
+});
+
+test("a turn that the server has forgotten is asked for by its message", async () => {
+  play(
+    breaks(token(0, "a")),
+    (response) => response.writeHead(204).end(),
+    (response) => refuse(response, 404, "not_found"),
+    (response) => response.end(last(1, "ab")),
+  );
+  assert.equal(text(await ask()), "a|ab");
+  assert.deepEqual(seen.map(({ line }) => line.split(" ")[0]), ["POST", "GET", "GET", "POST"]);
+  assert.deepEqual([seen[3].after, seen[3].body.client_message_id], ["j:0", "m1"]);
 });
 
 test("what stays broken is given up, sooner when nothing has ever come", async () => {
