@@ -185,18 +185,19 @@ impl TurnStream {
         self.next = seq;
     }
 
-    /// The turn's last event, for one who is no reader: the turn may be abandoned meanwhile.
-    pub fn ending(&self) -> impl Future<Output = TurnEvent> + Send + use<> {
+    /// The turn's last event, for one who is no reader: the turn may be abandoned meanwhile. `None` once it goes on elsewhere.
+    pub fn ending(&self) -> impl Future<Output = Option<TurnEvent>> + Send + use<> {
         let (shared, mut grown) = (self.shared.clone(), self.shared.grown.subscribe());
         async move {
             loop {
                 grown.borrow_and_update();
-                if let Some((_, last)) = shared.events().list.last().filter(|(_, event)| event.is_last()) {
-                    return last.clone();
+                {
+                    let events = shared.events();
+                    if events.has_ended() {
+                        return events.list.last().map(|(_, event)| event).filter(|event| event.is_last()).cloned();
+                    }
                 }
-                if grown.changed().await.is_err() {
-                    std::future::pending::<()>().await;
-                }
+                grown.changed().await.ok()?;
             }
         }
     }

@@ -69,7 +69,7 @@ impl Reading {
 
     /// Whether the turn has ended and all of it was read.
     pub(crate) fn is_over(&mut self) -> bool {
-        let ended = || self.turn.ending().now_or_never().is_some();
+        let ended = || has_ended(&self.turn);
         let read = || self.turn.clone().next().now_or_never().is_some_and(|next| next.is_none());
         self.over = self.over || ended() && read();
         self.over
@@ -102,7 +102,7 @@ impl Reading {
                 (self.next, self.over, self.tries) = (seq + 1, event.is_last(), 0);
                 return Some((seq, event));
             }
-            if self.turn.ending().now_or_never().is_some() {
+            if has_ended(&self.turn) {
                 self.over = true;
             } else if !self.search_again() {
                 return None;
@@ -123,4 +123,9 @@ impl Reading {
         }));
         true
     }
+}
+
+/// Whether the turn's last event is known; else one that gives no more events goes on elsewhere.
+fn has_ended(turn: &TurnStream) -> bool {
+    matches!(turn.ending().now_or_never(), Some(Some(_)))
 }

@@ -13,7 +13,10 @@ pub(super) async fn pump(registry: Registry, key: SessionKey, mut call: Call, lo
     loop {
         let word = tokio::select! {
             word = call.next(silence) => word,
-            () = &mut unread => return registry.0.peers.hang_up(&call, &key).await,
+            () = &mut unread => {
+                log.moved();
+                return registry.0.peers.hang_up(&call, &key).await;
+            }
         };
         match word {
             Some(PeerWord::Events { events }) => {

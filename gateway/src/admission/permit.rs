@@ -2,9 +2,10 @@
 //!
 //! Tokens are reserved when a turn is admitted and settled once, when its end is known: as the engine counted them, or where
 //! nobody counted (the turn failed) as far as they were seen. A reader that leaves pays as well: its permit waits for the end
-//! of the turn, which goes on for a grace and holds its slot, and pays the whole reserve when no end is ever seen. A second
-//! reader of a turn pays nothing: neither in the replay of a stored answer nor while this node counts the turn. One that
-//! repeats its message to another node in the middle of the turn pays there, too.
+//! of the turn, which goes on for a grace and holds its slot, and pays the whole reserve when nobody can tell what was used,
+//! as of a turn that runs on another node. A second reader of a turn pays nothing: neither in the replay of a stored answer
+//! nor while this node counts the turn. One that repeats its message to another node in the middle of the turn pays there,
+//! too.
 
 use super::{Desk, Refused, meter::Meter};
 use actors::{Completion, TurnStream, estimate};
@@ -69,8 +70,11 @@ struct Charge {
 
 struct Turn {
     job: JobId,
-    ending: Pin<Box<dyn Future<Output = TurnEvent> + Send>>,
+    ending: Ending,
 }
+
+/// The turn's last event; `None`: it will never be known here.
+type Ending = Pin<Box<dyn Future<Output = Option<TurnEvent>> + Send>>;
 
 impl Permit {
     /// Of a slot that `meter` has granted.
@@ -91,9 +95,11 @@ impl Permit {
     pub(crate) fn runs(&mut self, turn: &TurnStream) {
         let Some(mut charge) = self.0.take() else { return };
         let (job, mut ending) = (turn.job().clone(), Box::pin(turn.ending()));
-        if ending.as_mut().now_or_never().is_some() || !charge.meter.begin(&job) {
+        let known = ending.as_mut().now_or_never();
+        if matches!(known, Some(Some(_))) || !charge.meter.begin(&job) {
             return charge.refund();
         }
+        let ending: Ending = if known.is_some() { Box::pin(std::future::ready(None)) } else { ending };
         charge.turn = Some(Turn { job, ending });
         self.0 = Some(charge);
     }
@@ -122,7 +128,7 @@ impl Permit {
         if event.is_last()
             && let Some(charge) = self.0.take()
         {
-            charge.settle(Some(event));
+            charge.settle(Some(event), false);
         }
     }
 }
@@ -134,8 +140,8 @@ impl Drop for Permit {
         let ending = std::mem::replace(&mut turn.ending, Box::pin(std::future::pending()));
         let desk = charge.desk.clone();
         desk.clone().handle.spawn(async move {
-            let end = timeout(desk.longest, ending).await;
-            charge.settle(end.as_ref().ok());
+            let end = timeout(desk.longest, ending).await.ok().flatten();
+            charge.settle(end.as_ref(), true);
         });
     }
 }
@@ -146,11 +152,11 @@ impl Charge {
         self.close(Usage::default());
     }
 
-    /// `end`: the turn's last event, as far as it is known.
-    fn settle(self, end: Option<&TurnEvent>) {
+    /// `end`: the turn's last event, as far as it is known; `left`: its reader did not wait for it.
+    fn settle(self, end: Option<&TurnEvent>, left: bool) {
         let used = match end {
             Some(TurnEvent::Finished { usage, .. }) => *usage,
-            Some(TurnEvent::Failed(_)) if self.seen == 0 => Usage::default(),
+            Some(TurnEvent::Failed(_)) if self.seen == 0 && !left => Usage::default(),
             Some(TurnEvent::Failed(_)) => Usage { completion_tokens: self.seen, ..self.reserve.0 },
             _ => self.reserve.0,
         };

@@ -3,18 +3,21 @@
 use crate::{
     sockets::Client,
     sse::{Event, Reader},
-    stage::Stage,
+    stage::{SOON, Stage},
 };
 use actors::store::{Claim, Member, SessionKey, SessionStore};
 use protocol::{NodeId, SessionId, TenantId};
 use serde_json::{Value, json};
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 async fn two() -> ([Stage; 2], Arc<dyn SessionStore>) {
-    Stage::two(actors::Config { lease_ms: 600, ..actors::Config::default() }).await
+    Stage::two(actors::Config { lease_ms: 600, ..actors::Config::default() }, json!({"concurrent_turns": 1})).await
 }
 
-/// Begins a turn on the first node, and tells the events up to the first token.
+/// Begins the turn `count` on the first node, and tells the events up to the first token.
 async fn begun(one: &Stage) -> (String, Vec<Event>, Reader) {
     let session = format!("/v1/sessions/{}", one.session().await);
     let message = json!({"content": "count", "client_message_id": "m1"});
@@ -82,4 +85,20 @@ async fn a_message_that_is_sent_to_the_wrong_node_is_answered_there() {
     assert_eq!(other.last().unwrap().json()["text"], "Hello, 世界 [1]");
     let history: Value = two.get(&session).send().await.unwrap().json().await.unwrap();
     assert_eq!(history["messages"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_leaves_a_turn_of_another_node_holds_no_slot_of_its_own() {
+    let ([one, two], _) = two().await;
+    let (session, _, _reader) = begun(&one).await;
+    let waiting = two.post(&format!("{session}/messages"), &json!({"content": "hang"})).send().await.unwrap();
+    let other = format!("/v1/sessions/{}/messages", two.session().await);
+    let ask = || two.post(&other, &json!({"content": "hi"})).send();
+    assert_eq!(ask().await.unwrap().status(), 429);
+    drop(waiting);
+    let patience = Instant::now();
+    while ask().await.unwrap().status() != 200 {
+        assert!(patience.elapsed() < SOON, "the slot is not free");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }

@@ -56,13 +56,13 @@ impl Stage {
         Self::node("node-test", patch, limits, session, store, context).await
     }
 
-    /// The nodes `node-one` and `node-two` on one broker and one store.
-    pub async fn two(session: actors::Config) -> ([Self; 2], Arc<dyn SessionStore>) {
+    /// The nodes `node-one` and `node-two` on one broker and one store, each with limits of its own.
+    pub async fn two(session: actors::Config, limits: Value) -> ([Self; 2], Arc<dyn SessionStore>) {
         let (one, two) = (context().await, context().await);
         let two = Context { broker: one.broker.clone(), ..two };
         worker::start(&one).await;
         let store = actors::store::connect(&session, one.clock.clone(), SOON).await.unwrap();
-        let node = |name, context| Self::node(name, json!({}), json!({}), session.clone(), store.clone(), context);
+        let node = |name, context| Self::node(name, json!({}), limits.clone(), session.clone(), store.clone(), context);
         ([node("node-one", one).await, node("node-two", two).await], store)
     }
 
