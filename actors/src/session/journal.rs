@@ -56,7 +56,8 @@ impl Session {
         running.journal.pieces.extend(size(&event));
         let (is_last, tokens) = (event.is_last(), running.turn.tokens());
         running.journal.waiting.push(Seen { event, tokens });
-        if !is_last && is_kept {
+        // What is stored with the answer need not be kept apart from it.
+        if !is_last && is_kept && !running.is_stored {
             return self.ask_store(ctx);
         }
         let rest = std::mem::take(&mut running.journal.waiting);

@@ -2,7 +2,8 @@
 //!
 //! Where [`Fallback`] is given and nothing was said yet, the turn does not fail: it gives the curated answer that retrieval
 //! found, if that fits the question well enough, or says plainly that there is no answer just now and offers a person. Such
-//! an answer is stored and told like any other, and marked.
+//! an answer is stored and told like any other, and marked. It is told once it is stored, so that whoever takes the turn over
+//! before that has the model's answer to begin, and not the rest of an apology.
 
 use super::{Fallback, Phase, Turn, io::Effect};
 use protocol::{Citation, Failure, FaqMatch, FinishReason, TurnEvent};
@@ -31,8 +32,7 @@ impl Turn {
             self.announce(citations.clone(), todo);
         }
         self.said.token(&text);
-        self.emit(TurnEvent::token(text), todo);
-        self.degraded = Some(citations);
+        (self.degraded, self.untold) = (Some(citations), Some(text));
         self.complete(FinishReason::Stop, todo);
     }
 

@@ -73,6 +73,8 @@ pub struct Turn {
     wait: Wait,
     /// What an answer without the model refers to, once there is one.
     degraded: Option<Vec<Citation>>,
+    /// Its text until it is stored.
+    untold: Option<String>,
     /// Retrieval and inference jobs so far.
     searches: u32,
     jobs: u32,
@@ -92,6 +94,7 @@ impl Turn {
             faq: None,
             wait: Wait::default(),
             degraded: None,
+            untold: None,
             searches: 0,
             jobs: 0,
         }
@@ -208,7 +211,9 @@ impl Turn {
             let message = "the answer broke off within a tool call; send the request again";
             return self.end_with(TurnEvent::Failed(Failure::new(ErrorCode::Unavailable, message)), todo);
         };
-        self.wait.ask(now);
+        if self.said.is_empty() {
+            self.wait.ask(now);
+        }
         let job = self.part('g', self.jobs);
         let again = self.jobs > 0 || self.spec.run > 0;
         self.jobs += 1;
@@ -360,13 +365,18 @@ impl Turn {
         let citations = citations.unwrap_or_else(|| cited(&self.said.text, &self.prompt.citations));
         let Said { text, reasoning, calls, .. } = &self.said;
         let (text, reasoning, tool_calls) = (text.clone(), reasoning.clone(), calls.clone());
-        let (last_seq, degraded) = (self.emitted, self.degraded.is_some());
+        let (last_seq, degraded) = (self.emitted + u64::from(self.untold.is_some()), self.degraded.is_some());
         Answer { text, reason, usage, citations, reasoning, tool_calls, last_seq, degraded }
     }
 
     fn committed(&mut self, failure: Option<Failure>, todo: &mut Vec<Effect>) {
         match std::mem::replace(&mut self.phase, Phase::Done) {
-            Phase::Committing(event) => self.end_with(failure.map_or(event, TurnEvent::Failed), todo),
+            Phase::Committing(event) => {
+                if let (None, Some(text)) = (&failure, self.untold.take()) {
+                    self.emit(TurnEvent::token(text), todo);
+                }
+                self.end_with(failure.map_or(event, TurnEvent::Failed), todo);
+            }
             other => self.phase = other,
         }
     }

@@ -51,11 +51,14 @@ fn refused(name: &str) -> Input {
 
 /// The degraded answer that `effects` and then the commit show: the events but the last, the text and the citations.
 fn answered(turn: &mut Turn, effects: &[Effect]) -> (Vec<TurnEvent>, String, Vec<Citation>) {
-    let shown: Vec<TurnEvent> = emitted(effects).into_iter().cloned().collect();
+    let mut shown: Vec<TurnEvent> = emitted(effects).into_iter().cloned().collect();
     let Some(Effect::Commit(answer)) = effects.last() else { panic!("{effects:?}") };
     assert!(answer.degraded && answer.reason == FinishReason::Stop, "{answer:?}");
     let told = turn.on(Input::Committed, NOW);
-    let [TurnEvent::Finished { text, citations, degraded: true, .. }] = emitted(&told)[..] else { panic!("{told:?}") };
+    let [token, TurnEvent::Finished { text, citations, degraded: true, .. }] = emitted(&told)[..] else {
+        panic!("{told:?}")
+    };
+    shown.push(token.clone());
     assert_eq!((text, citations), (&answer.text, &answer.citations));
     assert!(turn.is_done());
     (shown, text.clone(), citations.clone())
@@ -180,6 +183,28 @@ fn one_that_keeps_breaking_off_or_comes_too_late_is_replaced() {
     assert_eq!(turn.wake_at(), Some(Timestamp(10_000)), "without limits it waits until its deadline");
     let effects = turn.on(Input::Tick, Timestamp(10_000));
     assert_eq!((judged(&effects), answered(&mut turn, &effects).1.as_str()), (vec![], APOLOGY));
+}
+
+#[test]
+fn an_apology_that_is_not_stored_is_not_told_and_who_takes_over_asks_the_model() {
+    let mut turn = generating(0.1);
+    let effects = turn.on(refused("job_1.g0"), NOW);
+    assert_eq!(emitted(&effects), [] as [&TurnEvent; 0]);
+    let effects = turn.on(Input::CommitFailed(Failure::new(ErrorCode::Conflict, "x")), NOW);
+    assert_eq!((emitted(&effects).len(), failed_with(&effects)), (1, Some(ErrorCode::Conflict)));
+}
+
+#[test]
+fn who_goes_on_after_some_words_may_take_its_time() {
+    let fallback = Some(Fallback { faq_score: 0.8, apology: APOLOGY });
+    let spec = Spec { patience: PATIENCE, fallback, ..spec() };
+    let shown = [TurnEvent::Retrieved { citations: vec![] }, TurnEvent::token("Press ")];
+    let mut turn = Turn::resumed(spec.clone(), &shown, 2);
+    assert_eq!(inferred(&turn.on(Input::Accepted, NOW))[0].1.prefix, "Press ");
+    assert_eq!(turn.wake_at(), Some(Timestamp(10_000)));
+    let mut turn = Turn::resumed(spec, &shown[..1], 0);
+    turn.on(Input::Accepted, NOW);
+    assert_eq!(turn.wake_at(), Some(Timestamp(300)), "nothing was said yet");
 }
 
 #[test]

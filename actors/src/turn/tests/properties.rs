@@ -119,7 +119,7 @@ impl Seen {
                 Effect::Emit(event) => self.emit(event),
                 Effect::Commit(answer) => {
                     self.commits += 1;
-                    assert_eq!(answer.last_seq as usize, self.events.len());
+                    assert_eq!(answer.last_seq as usize, self.events.len() + usize::from(answer.degraded));
                 }
                 Effect::Infer { job, body, .. } => {
                     assert_eq!(body.prefix, self.generated, "a job continues what was seen");
