@@ -84,7 +84,7 @@ impl Default for Config {
             breaker_open_ms: 5_000,
             publish_window: 2,
             tenant_waiting: 256,
-            faq_fallback_score: 0.8,
+            faq_fallback_score: 0.75,
             stall_ms: 30_000,
             affinity_ms: 600_000,
             idle_ms: 600_000,
