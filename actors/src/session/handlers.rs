@@ -3,8 +3,9 @@
 use super::{
     Adopt, Answered, Begin, Delete, Follow, Refusal, Session, Stop, not_found,
     open::Open,
+    replay::{replay, replay_turn},
     store_failure,
-    turns::{Pending, another_message, no_such_turn, replay, replay_turn, too_many_pending},
+    turns::{Pending, another_message, no_such_turn, too_many_pending},
 };
 use crate::{TurnLog, TurnStream, ask::Ask, store::StoreError, turn::Input};
 use actix::{ActorFutureExt, AtomicResponse, Context, Handler, WrapFuture, fut};

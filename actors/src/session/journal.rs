@@ -6,7 +6,7 @@ use crate::{
     store::StoreError,
     turn::{Answer, Input},
 };
-use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, WrapFuture};
 use bytes::Bytes;
 use protocol::{JobId, Timestamp, TurnEvent};
 
@@ -14,7 +14,8 @@ use protocol::{JobId, Timestamp, TurnEvent};
 #[derive(Default)]
 pub(super) struct Journal {
     waiting: Vec<Seen>,
-    is_asking: bool,
+    /// What the store is being asked to keep.
+    asked: Option<(SpawnHandle, Vec<Seen>)>,
     /// The answer that is to be stored once the store has answered.
     pub then: Option<Answer>,
     /// Bytes of the texts of the answer's pieces, in order.
@@ -28,7 +29,19 @@ impl Journal {
     }
 
     pub fn is_asking(&self) -> bool {
-        self.is_asking
+        self.asked.is_some()
+    }
+
+    /// Ends the question to the store, so that it is not asked again after the turn.
+    pub fn asking(&self) -> Option<SpawnHandle> {
+        self.asked.as_ref().map(|(handle, _)| *handle)
+    }
+
+    /// All that is not shown yet, in order.
+    fn rest(&mut self) -> Vec<Seen> {
+        let mut rest = self.asked.take().map(|(_, seen)| seen).unwrap_or_default();
+        rest.append(&mut self.waiting);
+        rest
     }
 }
 
@@ -60,7 +73,11 @@ impl Session {
         if !is_last && is_kept && !running.is_stored {
             return self.ask_store(ctx);
         }
-        let rest = std::mem::take(&mut running.journal.waiting);
+        // After the last event nobody goes on from here, so the store need not have the rest before it is seen.
+        if let Some(asking) = running.journal.asking() {
+            ctx.cancel_future(asking);
+        }
+        let rest = running.journal.rest();
         running.emit_all(rest, now);
         if is_kept && !running.is_stored && !self.is_overtaken {
             let turn = running.log.job().clone();
@@ -71,23 +88,23 @@ impl Session {
     fn ask_store(&mut self, ctx: &mut Context<Self>) {
         let Some(fence) = self.hold().map(|hold| hold.fence.clone()) else { return };
         let Some(running) = &mut self.running else { return };
-        if running.journal.is_asking || running.journal.waiting.is_empty() || running.journal.then.is_some() {
+        if running.journal.is_asking() || running.journal.waiting.is_empty() || running.journal.then.is_some() {
             return;
         }
-        let seen = std::mem::take(&mut running.journal.waiting);
-        running.journal.is_asking = true;
+        let mut seen = std::mem::take(&mut running.journal.waiting);
         let events: Vec<Bytes> = seen.iter().filter_map(|seen| seen.encode().ok()).collect();
         let from = usize::try_from(running.log.next_seq()).unwrap_or(usize::MAX);
         let (turn, until) = (running.log.job().clone(), running.deadline);
         let (env, key, of) = (self.env.clone(), self.key().clone(), turn.clone());
         let show = async move { again(&env, until, || env.store.show(&key, &fence, &turn, from, &events)).await };
-        ctx.spawn(show.into_actor(self).map(move |shown, session, ctx| session.shown(&of, seen, shown, ctx)));
+        let asking = ctx.spawn(show.into_actor(self).map(move |shown, session, ctx| session.shown(&of, shown, ctx)));
+        self.running.iter_mut().for_each(|running| running.journal.asked = Some((asking, std::mem::take(&mut seen))));
     }
 
-    fn shown(&mut self, turn: &JobId, seen: Vec<Seen>, result: Result<(), StoreError>, ctx: &mut Context<Self>) {
+    fn shown(&mut self, turn: &JobId, result: Result<(), StoreError>, ctx: &mut Context<Self>) {
         let now = self.env.now();
         let Some(running) = self.running.as_mut().filter(|running| running.log.job() == turn) else { return };
-        running.journal.is_asking = false;
+        let Some((_, seen)) = running.journal.asked.take() else { return };
         match result {
             Ok(()) => {
                 running.emit_all(seen, now);

@@ -2,7 +2,7 @@
 
 use super::{Session, held::Held, journal::Journal, observe::Observed, open::Open, parked::Parked};
 use crate::{
-    SessionView, StoredMessage, TurnLog, TurnRecord, TurnStream,
+    StoredMessage, TurnLog, TurnRecord,
     ask::Ask,
     load::Accepted,
     replies::Inbox,
@@ -11,9 +11,7 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, StreamHandler, WrapFuture};
 use futures_util::stream::unfold;
-use protocol::{
-    ClientMessageId, ErrorCode, Failure, FinishReason, JobId, Lang, Role, Submit, Timestamp, TurnEvent, Usage, WorkerId,
-};
+use protocol::{ErrorCode, Failure, FinishReason, JobId, Lang, Role, Submit, Timestamp, TurnEvent, Usage, WorkerId};
 use std::time::Duration;
 use tracing::Span;
 
@@ -139,45 +137,6 @@ fn submit(ask: &Ask) -> Option<&Submit> {
         Ask::Message(submit) => Some(submit),
         Ask::Completion(_) => None,
     }
-}
-
-/// The answer that the session keeps for the message `id`, as a turn that has ended.
-pub(super) fn replay(view: &SessionView, id: &ClientMessageId) -> Option<TurnStream> {
-    view.answer_to(id).and_then(replayed)
-}
-
-/// The answer that the session keeps of the turn `job`.
-pub(super) fn replay_turn(view: &SessionView, job: &JobId) -> Option<TurnStream> {
-    let is_it = |message: &&StoredMessage| message.turn.as_ref().is_some_and(|turn| turn.job == *job);
-    view.messages.iter().rfind(is_it).and_then(replayed)
-}
-
-/// The events keep their numbers where the sizes of the pieces are still known; else the text is one piece.
-fn replayed(stored: &StoredMessage) -> Option<TurnStream> {
-    let TurnRecord { job, last_seq, finish_reason, usage, degraded, pieces } = stored.turn.clone()?;
-    let (text, citations) = (stored.content.clone(), stored.citations.clone());
-    let mut events = vec![(0, TurnEvent::Retrieved { citations: citations.clone() })];
-    let tokens = cut(&text, &pieces).into_iter().filter(|piece| !piece.is_empty()).map(TurnEvent::token);
-    events.extend((1..).zip(tokens));
-    let last_seq = last_seq.max(events.len() as u64);
-    let (reasoning, tool_calls) = (String::new(), Vec::new());
-    let last = TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded };
-    events.push((last_seq, last));
-    Some(TurnLog::replay(job, events).reader())
-}
-
-/// `text` in pieces of these sizes, or whole if it is not made of such.
-fn cut<'a>(text: &'a str, pieces: &[u32]) -> Vec<&'a str> {
-    let mut rest = text;
-    let cut: Option<Vec<&str>> = pieces
-        .iter()
-        .map(|size| {
-            let (piece, after) = rest.split_at_checked(*size as usize)?;
-            rest = after;
-            Some(piece)
-        })
-        .collect();
-    cut.filter(|_| rest.is_empty()).unwrap_or_else(|| vec![text])
 }
 
 /// Something arrived for the turn `.0`.

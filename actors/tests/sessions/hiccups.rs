@@ -1,6 +1,6 @@
 //! A store that fails for a moment costs no answer.
 
-use crate::support::{FakeWorker, Step, collect, failed, finished, memory_store, message, node, tenant};
+use crate::support::{FakeWorker, Step, collect, failed, finished, memory_store, message, node, tenant, text_of};
 use actors::{
     Config, Registry,
     store::{Claim, Fence, Member, Members, SessionKey, SessionStore, StoreError, Stored},
@@ -118,8 +118,17 @@ impl Members for Hiccups {
 
 /// A node with one session, whose store then fails `count` times.
 async fn start(config: &Config, loss: Loss, count: u32) -> (Registry, SessionId, Arc<dyn SessionStore>) {
+    start_saying(config, loss, count, || vec![Step::Say("Yes.")]).await
+}
+
+async fn start_saying(
+    config: &Config,
+    loss: Loss,
+    count: u32,
+    says: fn() -> Vec<Step>,
+) -> (Registry, SessionId, Arc<dyn SessionStore>) {
     let broker = broker::connect("memory:", Duration::from_secs(1)).await.unwrap();
-    let _worker = FakeWorker::start(broker.clone(), Box::new(|_, _| vec![Step::Say("Yes.")])).await;
+    let _worker = FakeWorker::start(broker.clone(), Box::new(move |_, _| says())).await;
     let inner = memory_store(config).await;
     let hiccups = Arc::new(Hiccups { store: inner.clone(), loss, left: AtomicU32::new(0) });
     let store: Arc<dyn SessionStore> = hiccups.clone();
@@ -148,6 +157,19 @@ async fn a_store_that_stays_away_fails_the_turn_at_its_deadline() {
     let stream = registry.submit(&tenant(), &session, message("How?", None)).await.unwrap();
     let code = failed(&collect(stream).await);
     assert!(matches!(code, ErrorCode::Unavailable | ErrorCode::DeadlineExceeded), "{code:?}");
+}
+
+#[tokio::test]
+async fn a_turn_that_fails_while_the_store_is_asked_shows_all_before_its_end_in_order() {
+    let says = || vec![Step::Say("one "), Step::Say("two "), Step::Say("three "), Step::AwaitCancel];
+    let config = Config { turn_deadline_ms: 500, ..Config::default() };
+    let (registry, session, _) = start_saying(&config, Loss::Request, u32::MAX, says).await;
+    let stream = registry.submit(&tenant(), &session, message("How?", None)).await.unwrap();
+    let events = collect(stream).await;
+    failed(&events);
+    assert!("one two three ".starts_with(&text_of(&events)), "{events:?}");
+    let seqs: Vec<u64> = events.iter().map(|(seq, _)| *seq).collect();
+    assert_eq!(seqs, (0..events.len() as u64).collect::<Vec<_>>());
 }
 
 #[tokio::test]
