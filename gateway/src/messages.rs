@@ -53,12 +53,7 @@ pub(crate) async fn submit(
     let session = sessions::session(id)?;
     let resume = last_event_id(&request)?;
     let message = checked(body::json(&request, payload, &gateway.config).await?, gateway.registry.config())?;
-    let reserve = Reserve::message(&message, gateway.registry.config());
-    let mut permit = gateway.admission.turn(caller.tenant(), reserve).await?;
-    let turn =
-        gateway.registry.submit(caller.tenant(), &session, message).await.map_err(|failure| caller.refused(failure))?;
-    permit.runs(&turn);
-    let mut reading = source(&gateway, &caller, &session).reading(turn);
+    let (mut reading, mut permit) = begin(&gateway, &caller, &session, message).await?;
     if wants_json(&request) {
         let answer = Answer::of(&mut reading, &mut permit).await?;
         return Ok(HttpResponse::Ok().json(Whole { id: reading.job(), answer }));
@@ -103,6 +98,22 @@ pub(crate) async fn stop(
     let stop: Stop = if bytes.is_empty() { Stop::default() } else { body::parse(&bytes)? };
     gateway.registry.stop(caller.tenant(), &session, stop.turn.as_ref()).await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Admits `message` and begins its turn, or finds the one that runs or has answered it.
+pub(crate) async fn begin(
+    gateway: &Gateway,
+    caller: &Caller,
+    session: &SessionId,
+    message: Submit,
+) -> Result<(Reading, Permit), Refusal> {
+    let reserve = Reserve::message(&message, gateway.registry.config());
+    let name = message.client_message_id.clone().map(|id| (session.clone(), id));
+    let mut permit = gateway.admission.message(caller.tenant(), name.as_ref(), reserve).await?;
+    let turn = gateway.registry.submit(caller.tenant(), session, message).await;
+    let turn = turn.map_err(|failure| caller.refused(failure))?;
+    permit.runs(&turn, name.as_ref());
+    Ok((source(gateway, caller, session).reading(turn), permit))
 }
 
 /// Where the turns of `caller`'s `session` are found.

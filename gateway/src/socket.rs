@@ -5,7 +5,7 @@
 //! connection.
 
 use crate::{
-    admission::{Permit, Reserve},
+    admission::Permit,
     auth::{self, Caller},
     error::Refusal,
     messages,
@@ -235,16 +235,8 @@ impl Socket {
         self.has_room()?;
         let tenant = self.caller.tenant();
         self.gateway.admission.request(tenant).await?;
-        let reserve = Reserve::message(&message, self.gateway.registry.config());
-        let mut permit = self.gateway.admission.turn(tenant, reserve).await?;
-        let turn = self
-            .gateway
-            .registry
-            .submit(tenant, &self.id, message)
-            .await
-            .map_err(|failure| self.caller.refused(failure))?;
-        permit.runs(&turn);
-        self.turns.push_back((self.source().reading(turn), Some(permit)));
+        let (reading, permit) = messages::begin(&self.gateway, &self.caller, &self.id, message).await?;
+        self.turns.push_back((reading, Some(permit)));
         Ok(())
     }
 

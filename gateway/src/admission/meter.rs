@@ -3,10 +3,10 @@
 use super::{Refused, account::Account, permit::Reserve, quotas::Kind, slots::Slots, store::Store};
 use crate::Limits;
 use metrics::Counter;
-use protocol::{JobId, TenantId, Usage};
+use protocol::{ClientMessageId, JobId, SessionId, TenantId, Usage};
 use runtime::metric;
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{
         Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -20,11 +20,20 @@ pub(super) struct Meter {
     pub(super) turns: Slots,
     requests: Account,
     tokens: Option<Account>,
-    /// Turns that are being paid for here; no more than slots.
-    jobs: Mutex<HashSet<JobId>>,
+    paid: Mutex<Paid>,
     spent: OnceLock<[Counter; 2]>,
     /// Whether the keeper looks after it.
     kept: AtomicBool,
+}
+
+/// A customer's message by its own id.
+pub(crate) type Name = (SessionId, ClientMessageId);
+
+/// What is being paid for here; no more than slots.
+#[derive(Default)]
+struct Paid {
+    turns: HashMap<JobId, Option<Name>>,
+    names: HashSet<Name>,
 }
 
 impl Meter {
@@ -36,7 +45,7 @@ impl Meter {
             turns: Slots::new(limits.concurrent_turns),
             requests: Account::new(Kind::Requests, u64::from(limits.requests_per_minute.max(1))),
             tokens,
-            jobs: Mutex::default(),
+            paid: Mutex::default(),
             spent: OnceLock::new(),
             kept: AtomicBool::new(false),
         }
@@ -62,14 +71,28 @@ impl Meter {
         }
     }
 
-    /// Whether nobody pays for the turn `job` yet.
-    pub(super) fn begin(&self, job: &JobId) -> bool {
-        self.jobs().insert(job.clone())
+    /// Whether nobody pays for the turn `job` yet, which answers the message `name`.
+    pub(super) fn begin(&self, job: &JobId, name: Option<&Name>) -> bool {
+        let mut paid = self.paid();
+        if paid.turns.contains_key(job) {
+            return false;
+        }
+        paid.turns.insert(job.clone(), name.cloned());
+        paid.names.extend(name.cloned());
+        true
+    }
+
+    /// Whether somebody pays for the answer to the message `name`.
+    pub(super) fn pays(&self, name: &Name) -> bool {
+        self.paid().names.contains(name)
     }
 
     /// The turn `job` is paid for.
     pub(super) fn end(&self, job: &JobId) {
-        self.jobs().remove(job);
+        let mut paid = self.paid();
+        if let Some(name) = paid.turns.remove(job).flatten() {
+            paid.names.remove(&name);
+        }
     }
 
     /// Shows what was used.
@@ -108,7 +131,7 @@ impl Meter {
         busy() && self.is_news()
     }
 
-    fn jobs(&self) -> MutexGuard<'_, HashSet<JobId>> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn paid(&self) -> MutexGuard<'_, Paid> {
+        self.paid.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

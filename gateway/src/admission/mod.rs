@@ -20,7 +20,7 @@ pub(crate) use permit::{Permit, Reserve};
 
 use crate::{Config, Tenants, error::Refusal};
 use keeper::Keeper;
-use meter::Meter;
+use meter::{Meter, Name};
 use protocol::{ErrorCode, Failure, TenantId};
 use runtime::{Context, metric};
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -124,6 +124,20 @@ impl Admission {
             let limit = meter.limits.tokens_per_minute;
             refuse(tenant, refused, |ms| format!("more than {limit} tokens per minute; try again in {ms} ms"))
         })
+    }
+
+    /// Admits the turn that answers the message `name`, which costs nothing where it is repeated while this node counts it.
+    pub(crate) async fn message(
+        &self,
+        tenant: &TenantId,
+        name: Option<&Name>,
+        reserve: Reserve,
+    ) -> Result<Permit, Refusal> {
+        let meter = self.meter(tenant)?;
+        if name.is_some_and(|name| meter.pays(name)) {
+            return Ok(Permit::free());
+        }
+        self.turn(tenant, reserve).await
     }
 
     /// What an operator must know of the store of quotas, and whether requests are served nevertheless.

@@ -7,7 +7,10 @@
 //! nor while this node counts the turn. One that repeats its message to another node in the middle of the turn pays there,
 //! too.
 
-use super::{Desk, Refused, meter::Meter};
+use super::{
+    Desk, Refused,
+    meter::{Meter, Name},
+};
 use actors::{Completion, TurnStream, estimate};
 use futures_util::FutureExt;
 use protocol::{JobId, Submit, TurnEvent, Usage};
@@ -91,12 +94,19 @@ impl Permit {
         Ok(self)
     }
 
+    /// Of one who reads what somebody else pays for.
+    pub(super) fn free() -> Self {
+        Self(None)
+    }
+
     /// From now on `turn` is what it pays for, unless somebody else has paid.
-    pub(crate) fn runs(&mut self, turn: &TurnStream) {
+    ///
+    /// `name`: the message that the turn answers, if it has one.
+    pub(crate) fn runs(&mut self, turn: &TurnStream, name: Option<&Name>) {
         let Some(mut charge) = self.0.take() else { return };
         let (job, mut ending) = (turn.job().clone(), Box::pin(turn.ending()));
         let known = ending.as_mut().now_or_never();
-        if matches!(known, Some(Some(_))) || !charge.meter.begin(&job) {
+        if matches!(known, Some(Some(_))) || !charge.meter.begin(&job, name) {
             return charge.refund();
         }
         let ending: Ending = if known.is_some() { Box::pin(std::future::ready(None)) } else { ending };

@@ -51,7 +51,7 @@ pub(crate) async fn complete(
     let mut permit = gateway.admission.turn(caller.tenant(), reserve).await?;
     let turn =
         gateway.registry.complete(caller.tenant(), completion).await.map_err(|failure| caller.refused(failure))?;
-    permit.runs(&turn);
+    permit.runs(&turn, None);
     let head = Head { job: turn.job().clone(), created: gateway.context.clock.now().0 / 1_000, model };
     if !stream {
         let answer = Answer::of(&mut turn.into(), &mut permit).await?;

@@ -95,6 +95,20 @@ async fn a_repeat_gets_the_same_answer_and_resumes_after_the_last_event_seen() {
     refused(send(Some("seven".into())).await.unwrap(), 400, "invalid_request", Some("Last-Event-ID")).await;
 }
 
+#[tokio::test]
+async fn a_repeat_needs_no_slot_beside_the_turn_that_it_resumes() {
+    let session = actors::Config::default();
+    let stage = Stage::with_session(json!({}), json!({"concurrent_turns": 1}), session).await;
+    let path = format!("/v1/sessions/{}/messages", stage.session().await);
+    let send = |id: &str| stage.post(&path, &json!({"content": "count", "client_message_id": id})).send();
+    let mut first = Reader::new(send("m1").await.unwrap());
+    first.next().await.unwrap();
+    drop(first);
+    refused(send("m2").await.unwrap(), 429, "rate_limited", None).await;
+    let events = Reader::new(send("m1").await.unwrap()).rest().await;
+    assert_eq!(events.last().unwrap().json()["text"], "0 1 2 3 4 5 6 7 8 9 ");
+}
+
 fn text(event: &Value) -> String {
     event["text"].as_str().unwrap().to_string()
 }
