@@ -6,12 +6,21 @@ use protocol::topology;
 use std::time::Duration;
 
 const SESSIONS: usize = 500;
+/// Nobody gives up on a machine that is slow today.
+const PATIENT: &[&str] = &[
+    "--set",
+    "session.retrieval_deadline_ms=60000",
+    "--set",
+    "session.first_token_deadline_ms=0",
+    "--set",
+    "session.breaker_open_ms=0",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_hundred_sessions_at_once_are_each_answered_once() {
     let cluster = Cluster::start(ECHO);
     let (_gpu, _retrieval) = (cluster.role("worker-gpu", &[]).await, cluster.role("worker-retrieval", &[]).await);
-    let gateway = cluster.role("gateway", &[]).await;
+    let gateway = cluster.role("gateway", PATIENT).await;
     let customer = Customer::new(&gateway.url);
     let sessions = join_all((0..SESSIONS).map(|_| customer.create())).await;
     let turns = sessions.iter().enumerate().map(|(number, session)| {
