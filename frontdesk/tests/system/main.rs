@@ -4,6 +4,7 @@
 
 mod affinity;
 mod bad_days;
+mod bench;
 mod chat_page;
 mod client;
 mod commands;
