@@ -16,6 +16,9 @@ use std::{
 
 /// Sessions that are opened at once.
 const AT_ONCE: usize = 32;
+/// Turns that run at once while their memory is looked at, this often.
+const RUNNING: usize = 500;
+const SAMPLE: Duration = Duration::from_millis(10);
 /// Files and connections besides the sockets.
 const SPARE: f64 = 200.0;
 /// Memory is read once it has settled.
@@ -54,7 +57,10 @@ pub async fn run(bench: &TurnsBench, sessions: u32) -> anyhow::Result<()> {
         let mut sockets = connect(&server, &opened[..bench.sockets as usize]).await?;
         let idle = settled(memory).await?;
         table.add("open WebSocket, idle", sockets.len(), idle - before);
-        ask(&mut sockets).await?;
+        let (first, rest) = sockets.split_at_mut(RUNNING.min(bench.sockets as usize));
+        let most = peak(ask(first, RUNNING), memory).await?;
+        table.add("session while its turn runs", first.len(), most - idle);
+        ask(rest, AT_ONCE).await?;
         table.add("session after its first turn", sockets.len(), settled(memory).await? - idle);
     }
     table.0.push(["gateway in all".into(), String::new(), format!("{:.1} MiB", memory()? / f64::from(1 << 20))]);
@@ -92,13 +98,28 @@ async fn connect(server: &Arc<Server>, sessions: &[String]) -> anyhow::Result<Ve
     sockets.map_err(anyhow::Error::msg).context("opening WebSockets")
 }
 
-/// Each socket asks once.
-async fn ask(sockets: &mut [Socket]) -> anyhow::Result<()> {
+/// The most memory while `work` is done.
+async fn peak(
+    work: impl Future<Output = anyhow::Result<()>>,
+    memory: impl Fn() -> anyhow::Result<f64>,
+) -> anyhow::Result<f64> {
+    let (mut most, mut often) = (0.0f64, tokio::time::interval(SAMPLE));
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done.map(|()| most),
+            _ = often.tick() => most = most.max(memory()?),
+        }
+    }
+}
+
+/// Each socket asks once, so many of them at a time.
+async fn ask(sockets: &mut [Socket], at_once: usize) -> anyhow::Result<()> {
     let turns = sockets.iter_mut().map(|socket| async {
         socket.send(MESSAGE).await.map_err(broken)?;
         last(socket).await
     });
-    let turns: Result<Vec<()>, String> = stream::iter(turns).buffer_unordered(AT_ONCE).try_collect().await;
+    let turns: Result<Vec<()>, String> = stream::iter(turns).buffer_unordered(at_once).try_collect().await;
     turns.map(|_| ()).map_err(anyhow::Error::msg).context("a turn on a WebSocket")
 }
 
