@@ -2,7 +2,7 @@
 
 use super::{
     asker::{Server, broken, last},
-    observe::{Ports, Watched, own_files},
+    observe::{Ports, Watched, own_files, sum},
     wire::{Connection, Socket},
 };
 use crate::{bench::figures::write_aligned, cli::TurnsBench, print};
@@ -48,6 +48,11 @@ pub async fn run(bench: &TurnsBench, sessions: u32) -> anyhow::Result<()> {
     let (before, stored) = (settled(memory).await?, ports.counted().await?);
     let opened = open(&server, sessions).await?;
     let after = settled(memory).await?;
+    let held = in_memory(&server).await?;
+    ensure!(
+        held >= f64::from(sessions),
+        "only {held} sessions are in memory: raise session.max_sessions and session.idle_ms"
+    );
     table.add("session in memory, idle", opened.len(), after - before);
     if let Some((now, before)) = ports.counted().await?.stored.zip(stored.stored) {
         table.add("session in Redis, empty", opened.len(), now - before);
@@ -65,6 +70,13 @@ pub async fn run(bench: &TurnsBench, sessions: u32) -> anyhow::Result<()> {
     }
     table.0.push(["gateway in all".into(), String::new(), format!("{:.1} MiB", memory()? / f64::from(1 << 20))]);
     print(&table.to_string())
+}
+
+/// How many sessions the gateway says it holds.
+async fn in_memory(server: &Server) -> anyhow::Result<f64> {
+    let mut connection = Connection::open(server.address).await.context("--url")?;
+    let reply = connection.ask(&server.request("GET", "/metrics", "")).await.context("--url")?;
+    Ok(sum(&String::from_utf8_lossy(&reply.body), runtime::metric::SESSIONS_ACTIVE))
 }
 
 async fn settled(memory: impl Fn() -> anyhow::Result<f64>) -> anyhow::Result<f64> {
@@ -85,8 +97,9 @@ async fn some(server: Arc<Server>, count: usize) -> anyhow::Result<Vec<String>> 
     let mut opened = Vec::new();
     for _ in 0..count {
         let session = server.create(&mut connection).await.map_err(anyhow::Error::msg).context("creating a session")?;
-        let reply = connection.ask(&server.request("GET", &format!("/v1/sessions/{session}"), "")).await?;
-        ensure!(reply.status == 200, "looking at a session: status {}", reply.status);
+        // Nothing is to be stopped, but an actor must be there to know.
+        let reply = connection.ask(&server.request("POST", &format!("/v1/sessions/{session}/stop"), "")).await?;
+        ensure!(reply.status < 300, "waking a session: status {}", reply.status);
         opened.push(session);
     }
     Ok(opened)

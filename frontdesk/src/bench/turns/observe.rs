@@ -115,8 +115,8 @@ fn info_number(info: &str, name: &str) -> Option<f64> {
     line?.trim().parse().ok()
 }
 
-/// All of a counter's values, whatever their labels.
-fn sum(metrics: &str, name: &str) -> f64 {
+/// All of a metric's values, whatever their labels.
+pub fn sum(metrics: &str, name: &str) -> f64 {
     let values = metrics.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with(['{', ' ']));
     values.filter_map(|rest| rest.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
 }
