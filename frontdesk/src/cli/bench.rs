@@ -116,7 +116,7 @@ pub struct TurnsBench {
     /// Asks for completions in chunks
     #[arg(long)]
     pub stream: bool,
-    /// Requests per second while latency is measured; half of what was held at most when absent
+    /// Requests per second at the gateway while latency is measured; when absent, half of what was held at most, as at a proxy
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
     /// Requests come at random times (a Poisson process) instead of even ones

@@ -78,7 +78,8 @@ impl<'a> Desk<'a> {
             |flag, url, key| Ok::<_, anyhow::Error>(Arc::new(Server::new(flag, url, key, &bench.model, bench.stream)?));
         let side = |who, server, pid: Option<u32>| {
             let watched = pid.map(Watched::new).transpose()?;
-            Ok::<_, anyhow::Error>(Side { who, server, watched, rate: bench.rate.map(f64::from) })
+            let rate = bench.rate.filter(|_| who == Who::Ours).map(f64::from);
+            Ok::<_, anyhow::Error>(Side { who, server, watched, rate })
         };
         let mut sides = vec![side(Who::Ours, server("--url", &bench.url, &bench.key)?, bench.pid)?];
         if let Some(url) = &bench.against {
