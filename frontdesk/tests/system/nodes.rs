@@ -68,7 +68,7 @@ impl Seen {
 
     async fn read_until(&mut self, events: &mut Events, word: &str) {
         while !self.text.contains(word) {
-            self.take(&events.next().await.expect("an event"));
+            self.take(&events.next().await.unwrap());
         }
     }
 
