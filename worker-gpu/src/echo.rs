@@ -108,7 +108,7 @@ impl Sequence {
     fn new(request: Request) -> Self {
         let prompt = request.messages.iter().flat_map(|message| tokens(&message.content)).count();
         let answer = answer(&request.messages);
-        let rest = answer.strip_prefix(request.prefix.as_str()).unwrap_or(&answer);
+        let rest = rest(&answer, &request.prefix);
         // An answer that repeats a call is one.
         let mut parser = Parser::new(Syntax::ECHO, &request.tools, false);
         parser.resume(&request.prefix);
@@ -175,6 +175,12 @@ fn refuse(request: &Request) -> Result<(), Failure> {
 fn answer(messages: &[ChatMessage]) -> String {
     let last = messages.iter().rev().find(|message| matches!(message.role, Role::User | Role::Tool));
     format!("echo: {}", last.map_or("", |message| message.content.as_str()))
+}
+
+/// What is left of `answer` to say after `prefix`, even if that was said to another prompt.
+fn rest<'a>(answer: &'a str, prefix: &str) -> &'a str {
+    let from = (prefix.len()..=answer.len()).find(|place| answer.is_char_boundary(*place));
+    from.map_or("", |from| &answer[from..])
 }
 
 /// Words with the space that follows them; long ones, and those of scripts without spaces, in pieces.

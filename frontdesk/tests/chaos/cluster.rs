@@ -29,6 +29,8 @@ const SETTINGS: &[&str] = &[
 
 /// Ways to the servers that can be cut.
 pub struct Doors {
+    /// Whose they are.
+    pub role: &'static str,
     pub broker: Proxy,
     pub store: Proxy,
 }
@@ -101,7 +103,7 @@ impl Cluster {
 
 impl Part {
     fn new(role: &'static str, number: usize, system: &System, rabbit: &RabbitMq, redis: &Redis) -> Self {
-        let doors = Doors { broker: Proxy::start(rabbit.port()), store: Proxy::start(redis.port()) };
+        let doors = Doors { role, broker: Proxy::start(rabbit.port()), store: Proxy::start(redis.port()) };
         let index = system.dir.path().join(format!("index-{number}"));
         let settings = [
             format!("broker.url=amqp://guest:guest@127.0.0.1:{}/%2f", doors.broker.port()),

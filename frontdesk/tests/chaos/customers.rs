@@ -156,7 +156,13 @@ struct Pursuit {
 }
 
 impl Pursuit {
-    async fn run(mut self, mut message: Message, ticks: &AtomicU64) -> Message {
+    async fn run(mut self, message: Message, ticks: &AtomicU64) -> Message {
+        let begin = Instant::now();
+        let message = self.pursue(message, ticks).await;
+        Message { took: begin.elapsed(), ..message }
+    }
+
+    async fn pursue(&mut self, mut message: Message, ticks: &AtomicU64) -> Message {
         message.sent = ticks.fetch_add(1, Ordering::SeqCst);
         let mut after = None;
         while !self.shop.is_over() {

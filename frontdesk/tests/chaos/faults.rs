@@ -85,7 +85,8 @@ pub fn processes(cluster: &mut Cluster, handle: &Handle, mut rng: Rng, faults: &
 pub fn connections(doors: &[Arc<Doors>], mut rng: Rng, go_on: GoOn<'_>) -> Counts {
     let mut counts = Counts::new();
     rounds(&mut rng, CONNECTIONS, go_on, |fault, rng| {
-        disturb(fault, rng.choice(doors).unwrap(), rng);
+        let doors = doors.iter().filter(|doors| doors.have(fault));
+        disturb(fault, rng.choice(doors.collect::<Vec<_>>()).unwrap(), rng);
         *counts.entry(fault).or_default() += 1;
     });
     counts
@@ -147,12 +148,20 @@ fn pause(part: &Part, time: Duration) {
     process.resume();
 }
 
+impl Doors {
+    /// Workers have nothing to do with the store.
+    fn have(&self, fault: Fault) -> bool {
+        self.role == "gateway" || !is_of_store(fault)
+    }
+}
+
+fn is_of_store(fault: Fault) -> bool {
+    matches!(fault, CutStore | ShutStore | SlowStore)
+}
+
 fn disturb(fault: Fault, doors: &Doors, rng: &mut Rng) {
     let moment = Duration::from_millis(rng.u64(100..1_500));
-    let door = match fault {
-        CutStore | ShutStore | SlowStore => &doors.store,
-        _ => &doors.broker,
-    };
+    let door = if is_of_store(fault) { &doors.store } else { &doors.broker };
     match fault {
         ShutBroker | ShutStore => {
             door.shut();

@@ -1,6 +1,7 @@
 //! What customers saw and what was read of the store: all that the checker judges by.
 
 use protocol::TurnEvent;
+use std::time::Duration;
 
 /// A conversation and everything that was seen of it.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,8 @@ pub struct Message {
     pub accepted: Option<u64>,
     /// The customer has not come back after sending it.
     pub left: bool,
+    /// From the first try to the whole answer, or until the customer left or gave up.
+    pub took: Duration,
     /// Requests that were refused, or could not be made.
     pub refusals: u64,
     /// One for each stream that the customer read of it.

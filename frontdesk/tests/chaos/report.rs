@@ -5,7 +5,11 @@ use crate::{
     faults, meddle,
     record::{Conversation, Message},
 };
+use protocol::TurnEvent;
 use std::{collections::BTreeMap, fmt, sync::atomic::Ordering};
+
+/// Violations of one promise that are shown.
+const SHOWN: usize = 5;
 
 pub struct Report<'a> {
     pub counts: &'a faults::Counts,
@@ -39,7 +43,6 @@ impl fmt::Display for Report<'_> {
         for (what, count) in meddled {
             writeln!(f, "  {what}: {}", count.load(Ordering::Relaxed))?;
         }
-        let failures = |message: &Message| message.events().filter(|seen| seen.is_failure()).count() as u64;
         let figures = [
             ("conversations", self.book.len() as u64),
             ("messages", self.count(|_| true) as u64),
@@ -49,15 +52,33 @@ impl fmt::Display for Report<'_> {
             ("streams read again", self.sum(|message| (message.views.len() as u64).saturating_sub(1))),
             ("resumed in the middle", self.sum(|m| m.views.iter().filter(|view| view.after.is_some()).count() as u64)),
             ("requests refused or failed", self.sum(|message| message.refusals)),
-            ("failures told", self.sum(failures)),
             ("reads", self.book.iter().map(|conversation| conversation.reads.len() as u64).sum()),
         ];
         for (what, figure) in figures {
             writeln!(f, "{what}: {figure}")?;
         }
+        let stays = self.book.iter().flat_map(|conversation| &conversation.messages).filter(|message| !message.left);
+        let mut waits: Vec<_> = stays.map(|message| message.took).collect();
+        waits.sort_unstable();
+        for (what, of_hundred) in [("half", 50), ("95 of 100", 95), ("all", 100)] {
+            let last = (waits.len() * of_hundred).div_ceil(100).checked_sub(1);
+            let wait = last.and_then(|last| waits.get(last)).copied().unwrap_or_default();
+            writeln!(f, "{what} of the answers within {:.1} s", wait.as_secs_f32())?;
+        }
+        let mut codes = BTreeMap::new();
+        for seen in self.book.iter().flat_map(|conversation| &conversation.messages).flat_map(Message::events) {
+            if let TurnEvent::Failed(failure) = &seen.event {
+                *codes.entry(failure.code.name()).or_insert(0) += 1;
+            }
+        }
+        writeln!(f, "failures told: {codes:?}")?;
         let mut kinds = BTreeMap::new();
         self.violations.iter().for_each(|violation| *kinds.entry(violation.promise).or_insert(0) += 1);
         writeln!(f, "violations: {} {kinds:?}", self.violations.len())?;
-        self.violations.iter().take(20).try_for_each(|violation| writeln!(f, "  {violation}"))
+        for promise in kinds.keys() {
+            let broken = self.violations.iter().filter(|violation| violation.promise == *promise);
+            broken.take(SHOWN).try_for_each(|violation| writeln!(f, "  {violation:.600}"))?;
+        }
+        Ok(())
     }
 }

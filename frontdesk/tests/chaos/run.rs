@@ -64,7 +64,7 @@ pub async fn run(plan: Plan) -> Outcome {
             Watch { shop: &shop, store, key, rng }.run(|| over.load(Ordering::SeqCst)).await;
         })
     };
-    let (cluster, counts) = inflict(cluster, &plan, begin, &mut rng).await;
+    let (mut cluster, counts) = inflict(cluster, &plan, begin, &mut rng).await;
     drop(tap);
     shop.close();
     customers.join_all().await;
@@ -77,6 +77,10 @@ pub async fn run(plan: Plan) -> Outcome {
         print!("{}", Report { counts: &counts, meddled: &meddled, book: &book, violations: &violations });
         violations
     };
+    if !violations.is_empty() {
+        cluster.system.dir.disable_cleanup(true);
+        println!("logs: {}", cluster.system.dir.path().display());
+    }
     println!("after {:.0} s", begin.elapsed().as_secs_f32());
     Outcome { cluster, shop, violations }
 }

@@ -38,7 +38,8 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} in {}: {}", self.promise, self.session, self.detail)
+        let most = f.precision().unwrap_or(usize::MAX);
+        write!(f, "{:?} in {}: {:.most$}", self.promise, self.session, self.detail)
     }
 }
 
