@@ -19,7 +19,10 @@ const SETTINGS: &[&str] = &[
     "session.abandon_grace_ms=120000",
     "session.turn_deadline_ms=120000",
     "session.stall_ms=4000",
-    "session.retrieval_deadline_ms=3000",
+    // Answers without the model or retrieval are told apart, but say little: they are to be few.
+    "session.retrieval_deadline_ms=8000",
+    "session.first_token_deadline_ms=20000",
+    "session.breaker_open_ms=0",
     "gateway.keep_alive_ms=200",
     "gateway.drain_ms=3000",
     // How long a message waits for a broker that is away.
@@ -60,6 +63,8 @@ impl Cluster {
         let (rabbit, redis) = (RabbitMq::start_traced(), Redis::start_durable());
         let mut args = Vec::new();
         SETTINGS.iter().for_each(|setting| args.extend(["--set", setting]));
+        let lease = format!("session.lease_ms={}", LEASE.as_millis());
+        args.extend(["--set", &lease]);
         let system = System::new(&args);
         let part = |role: &'static str, n: usize| Part::new(role, n, &system, &rabbit, &redis);
         let parts = |role, count| (0..count).map(|n| part(role, n)).collect::<Vec<_>>();

@@ -48,6 +48,10 @@ impl fmt::Display for Report<'_> {
             ("messages", self.count(|_| true) as u64),
             ("accepted", self.count(|message| message.accepted.is_some()) as u64),
             ("answered to their customer", self.count(|message| message.finished().is_some()) as u64),
+            (
+                "without the model",
+                self.count(|message| message.finished().is_some_and(|(.., is_degraded)| is_degraded)) as u64,
+            ),
             ("of customers who left", self.count(|message| message.left) as u64),
             ("streams read again", self.sum(|message| (message.views.len() as u64).saturating_sub(1))),
             ("resumed in the middle", self.sum(|m| m.views.iter().filter(|view| view.after.is_some()).count() as u64)),

@@ -110,7 +110,7 @@ pub async fn stored(connection: &mut MultiplexedConnection, tenant: &str, sessio
 
 /// Where a session lies in Redis.
 pub fn key(tenant: &str, session: &str) -> String {
-    format!("fd:{tenant}:session:{session}")
+    format!("fd:{{{tenant}/{session}}}")
 }
 
 fn exchanges(view: &SessionView) -> Vec<Exchange> {
