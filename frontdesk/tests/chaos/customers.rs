@@ -3,7 +3,7 @@
 use crate::{
     checker::mark,
     record::{Conversation, Message, Seen, View},
-    talk::{Call, Events, NoStream, Way},
+    talk::{Back, Call, Events, NoStream, Way},
 };
 use fastrand::Rng;
 use futures_util::future::join;
@@ -166,13 +166,11 @@ impl Pursuit {
         message.sent = ticks.fetch_add(1, Ordering::SeqCst);
         let mut after = None;
         while !self.shop.is_over() {
-            match self.open(&message, after.clone()).await {
+            match self.open(&message, &mut after).await {
                 Ok(events) => {
                     message.views.push(View { after: after.clone(), events: Vec::new() });
                     match self.read(events, &mut message, ticks).await {
                         Next::Done => return message,
-                        // On a socket an answer is read from its beginning again.
-                        Next::Resume if self.way == Way::Socket => {}
                         Next::Resume => after = message.views.last().and_then(last).or(after),
                         Next::Repeat(pause) => {
                             after = None;
@@ -189,10 +187,15 @@ impl Pursuit {
         message
     }
 
-    async fn open(&mut self, message: &Message, after: Option<(String, u64)>) -> Result<Events, NoStream> {
+    /// On a socket a message that is sent again is answered from its beginning.
+    async fn open(&mut self, message: &Message, after: &mut Option<(String, u64)>) -> Result<Events, NoStream> {
+        let back = if self.rng.bool() { Back::Message } else { Back::Turn };
+        if (self.way, back) == (Way::Socket, Back::Message) {
+            *after = None;
+        }
         let (url, text) = (self.shop.url(&mut self.rng), message.text.as_str());
-        let (key, session, id) = (self.key, self.session.as_str(), message.id.as_str());
-        Call { http: &self.shop.http, url, key, session, id, text, after }.open(self.way).await
+        let (key, session, id, after) = (self.key, self.session.as_str(), message.id.as_str(), after.clone());
+        Call { http: &self.shop.http, url, key, session, id, text, after }.open(self.way, back).await
     }
 
     /// Reads to the end, or until it breaks.

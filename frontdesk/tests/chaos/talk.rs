@@ -14,6 +14,8 @@ use tokio_tungstenite::{
 
 /// A stream that shows nothing for this long, not even that it is alive, is given up.
 const SILENCE: Duration = Duration::from_secs(5);
+/// So is one that is alive and has nothing to tell for this long.
+const BOREDOM: Duration = Duration::from_secs(20);
 const PING: Duration = Duration::from_secs(1);
 
 /// How a customer talks.
@@ -21,6 +23,15 @@ const PING: Duration = Duration::from_secs(1);
 pub enum Way {
     Sse,
     Socket,
+}
+
+/// How a customer comes back to an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Back {
+    /// By sending the message again.
+    Message,
+    /// By the name of its turn, if that is known.
+    Turn,
 }
 
 /// What is said, and where.
@@ -52,31 +63,37 @@ pub enum Events {
 }
 
 impl Call<'_> {
-    pub async fn open(&self, way: Way) -> Result<Events, NoStream> {
+    pub async fn open(&self, way: Way, back: Back) -> Result<Events, NoStream> {
+        let turn = self.after.as_ref().filter(|_| back == Back::Turn);
         let opened = async {
             match way {
-                Way::Sse => self.post().await,
-                Way::Socket => self.socket().await,
+                Way::Sse => self.request(turn).await,
+                Way::Socket => self.socket(turn).await,
             }
         };
         timeout(SILENCE, opened).await.unwrap_or(Err(NoStream::Broken))
     }
 
-    async fn post(&self) -> Result<Events, NoStream> {
-        let url = format!("{}/v1/sessions/{}/messages", self.url, self.session);
-        let request = self.http.post(url).bearer_auth(self.key).header("accept", "text/event-stream");
-        let body = json!({"content": self.text, "client_message_id": self.id});
+    async fn request(&self, turn: Option<&(String, u64)>) -> Result<Events, NoStream> {
+        let session = format!("{}/v1/sessions/{}", self.url, self.session);
         let last = self.after.as_ref().map(|(job, seq)| format!("{job}:{seq}")).unwrap_or_default();
-        let sent = request.header("last-event-id", last).json(&body).send().await;
+        let request = match turn {
+            Some((job, _)) => self.http.get(format!("{session}/turns/{job}/events")),
+            None => {
+                let body = json!({"content": self.text, "client_message_id": self.id});
+                self.http.post(format!("{session}/messages")).header("accept", "text/event-stream").json(&body)
+            }
+        };
+        let sent = request.bearer_auth(self.key).header("last-event-id", last).send().await;
         let response = sent.map_err(|_| NoStream::Broken)?;
-        if response.status().is_success() {
+        if response.status() == 200 {
             return Ok(Events::Sse(response, Vec::new()));
         }
         let after = response.headers().get("retry-after-ms").and_then(|value| value.to_str().ok()?.parse().ok());
         Err(NoStream::Refused(Duration::from_millis(after.unwrap_or(500))))
     }
 
-    async fn socket(&self) -> Result<Events, NoStream> {
+    async fn socket(&self, turn: Option<&(String, u64)>) -> Result<Events, NoStream> {
         let url = format!("{}/v1/sessions/{}/ws", self.url.replace("http:", "ws:"), self.session);
         let mut request = url.into_client_request().map_err(|_| NoStream::Broken)?;
         request.headers_mut().insert("authorization", format!("Bearer {}", self.key).parse().unwrap());
@@ -84,7 +101,10 @@ impl Call<'_> {
             Error::Http(_) => NoStream::Refused(Duration::from_millis(500)),
             _ => NoStream::Broken,
         })?;
-        let message = json!({"type": "message", "content": self.text, "client_message_id": self.id});
+        let message = match turn {
+            Some((job, seq)) => json!({"type": "resume", "turn": job, "last_seq": seq}),
+            None => json!({"type": "message", "content": self.text, "client_message_id": self.id}),
+        };
         socket.send(Frame::text(message.to_string())).await.map_err(|_| NoStream::Broken)?;
         Ok(Events::Socket(Box::new(socket)))
     }
@@ -98,10 +118,13 @@ impl Events {
 
     /// The next event; the error is why there is none.
     pub async fn next(&mut self) -> Result<Seen, NoStream> {
-        match self {
-            Events::Sse(response, buffer) => next_block(response, buffer).await,
-            Events::Socket(socket) => next_frame(socket).await,
-        }
+        let next = async {
+            match self {
+                Events::Sse(response, buffer) => next_block(response, buffer).await,
+                Events::Socket(socket) => next_frame(socket).await,
+            }
+        };
+        timeout(BOREDOM, next).await.unwrap_or(Err(NoStream::Broken))
     }
 }
 
@@ -128,6 +151,9 @@ async fn next_frame(socket: &mut WebSocketStream<MaybeTlsStream<TcpStream>>) -> 
         match timeout(PING, socket.next()).await {
             Ok(Some(Ok(Frame::Text(text)))) => {
                 let mut frame: Value = serde_json::from_str(&text).unwrap();
+                if frame["type"] == "moved" {
+                    break;
+                }
                 let id = frame.as_object_mut().and_then(|fields| fields.remove("id"));
                 return match id {
                     Some(id) => seen(id.as_str().unwrap(), serde_json::from_value(frame).unwrap()),

@@ -17,7 +17,8 @@ pub fn check(message: &Message, findings: &mut Findings<'_>) {
     let whole = message.finished().map(|(_, text, _)| text);
     for view in &message.views {
         if let Some(gap) = gap(view, whole) {
-            findings.add(Promise::WholeAnswer, format!("{}: {gap}", message.mark));
+            let shapes: Vec<_> = message.views.iter().map(shape).collect();
+            findings.add(Promise::WholeAnswer, format!("{}: {gap}; its streams: {shapes:?}", message.mark));
         }
     }
     for job in jobs {
@@ -45,14 +46,21 @@ fn is_replay(view: &View, whole: Option<&str>) -> bool {
 fn gap(view: &View, whole: Option<&str>) -> Option<String> {
     let is_replay = is_replay(view, whole);
     let mut before = view.after.as_ref().map(|(job, seq)| (job.as_str(), *seq));
-    for Seen { job, seq, .. } in &view.events {
+    for Seen { job, seq, event } in &view.events {
         let expected = before.filter(|(last, _)| last == job).map_or(0, |(_, seq)| seq + 1);
         if *seq != expected && !(is_replay && *seq > expected) {
-            return Some(format!("event {job}:{seq} where {expected} was due"));
+            return Some(format!("{} {job}:{seq} where {expected} was due", event.name()));
         }
         before = Some((job, *seq));
     }
     None
+}
+
+/// After which event a stream was to begin, and which it showed.
+fn shape(view: &View) -> String {
+    let after = view.after.as_ref().map(|(_, seq)| *seq);
+    let shown: Vec<_> = view.events.iter().map(|seen| seen.seq).collect();
+    format!("after {after:?}: {shown:?}")
 }
 
 /// All that was shown of `job`, and a finding for each number that stood for two different things.
