@@ -61,6 +61,9 @@ impl StoredMessage {
     }
 }
 
+/// A customer may have sent several messages and read the first answer again when the others have been given, too.
+const PIECES_OF: usize = 5;
+
 /// What is kept of a turn besides its words, so that a repeat of its message gets the same end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TurnRecord {
@@ -76,7 +79,7 @@ pub struct TurnRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub degraded: bool,
     /// Bytes of each piece in which the text was shown, so that a reader who comes back goes on where it was; only of the
-    /// last answer.
+    /// last few answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pieces: Vec<u32>,
 }
@@ -90,7 +93,8 @@ impl SessionView {
     /// Adds a question and its answer, and drops the oldest such pairs beyond `keep` messages or `bytes` bytes of them; what
     /// is added stays.
     pub fn append(&mut self, question: StoredMessage, answer: StoredMessage, keep: usize, bytes: usize) {
-        self.messages.iter_mut().filter_map(|message| message.turn.as_mut()).for_each(|turn| turn.pieces = Vec::new());
+        let turns = self.messages.iter_mut().rev().filter_map(|message| message.turn.as_mut());
+        turns.skip(PIECES_OF - 1).for_each(|turn| turn.pieces = Vec::new());
         self.messages.reserve_exact(2);
         self.messages.extend([question, answer]);
         let sizes = self.messages.rchunks(2).scan(0usize, |total, pair| {
@@ -196,6 +200,21 @@ mod tests {
             view.append(message(Role::User, "?"), message(Role::Assistant, answer), keep, bytes);
         }
         view.messages.into_iter().skip(1).step_by(2).map(|m| m.content).collect()
+    }
+
+    #[test]
+    fn the_last_answers_keep_the_pieces_in_which_they_were_shown() {
+        let mut view = SessionView::new(SessionId::parse("s").unwrap(), Timestamp(0));
+        for number in 0..8 {
+            let (job, finish_reason) = (JobId::parse(format!("j{number}")).unwrap(), FinishReason::Stop);
+            let (usage, degraded, pieces) = (Usage::default(), false, vec![2]);
+            let turn = TurnRecord { job, last_seq: 2, finish_reason, usage, degraded, pieces };
+            let answer = StoredMessage { turn: Some(turn), ..message(Role::Assistant, "ab") };
+            view.append(message(Role::User, "?"), answer, 100, 1000);
+        }
+        let turns = view.messages.iter().filter_map(|message| message.turn.as_ref());
+        let known: Vec<_> = turns.map(|turn| !turn.pieces.is_empty()).collect();
+        assert_eq!(known, [false, false, false, true, true, true, true, true]);
     }
 
     #[test]

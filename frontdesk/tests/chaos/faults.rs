@@ -15,8 +15,9 @@ use tokio::{runtime::Handle, task::JoinSet};
 /// How long a connection stays slow, and how much later a few kilobytes come.
 const SLOW: Duration = Duration::from_millis(2_000);
 const LAG: Duration = Duration::from_millis(40);
-/// How long what waits in a queue that is filled stays there.
-const FULL: Duration = Duration::from_secs(3);
+/// How long what fills a queue stays there, and how long it may take to drain.
+const STAYS: Duration = Duration::from_secs(6);
+const DRAINS: Duration = Duration::from_secs(3);
 /// Messages that are published at the same time to fill a queue.
 const BATCH: usize = 512;
 
@@ -184,17 +185,18 @@ fn fill(cluster: &Cluster, handle: &Handle) {
     let is_full = handle.block_on(flood(&cluster.rabbit.url()));
     workers.iter().for_each(|worker| worker.process.resume());
     assert!(is_full, "{} messages are more than the queue takes", topology::INFERENCE.max_length);
-    sleep(FULL);
+    sleep(DRAINS);
 }
 
 /// Whether the queue was full in the end.
 async fn flood(url: &str) -> bool {
     let broker = runtime::broker::connect(url, Duration::from_secs(20)).await.unwrap();
     let mut published = JoinSet::new();
-    for _ in 0..topology::INFERENCE.max_length + BATCH as u32 {
+    // The first ones may have gone when the last ones come.
+    for _ in 0..2 * topology::INFERENCE.max_length {
         let broker = broker.clone();
         published.spawn(async move {
-            let message = Message { body: "junk".into(), ttl: Some(FULL) };
+            let message = Message { body: "junk".into(), ttl: Some(STAYS) };
             broker.publish(topology::INFERENCE.name, message).await
         });
         if published.len() >= BATCH
