@@ -161,11 +161,15 @@ impl<'a> Desk<'a> {
         }
         if let Some(upstream) = self.upstream.clone() {
             let askers = self.askers(&upstream, OPEN).await?;
-            let alone = load::run(askers, self.length(), Some(self.schedule(rate))).await?.quantile(0.5);
+            let alone = load::run(askers, self.length(), Some(self.schedule(rate))).await?;
+            // The median is taken off every quantile, so that nothing is taken off that is not the upstream's.
+            let usual = alone.quantile(0.5);
             for (name, share) in QUANTILES {
-                let added = (outcome.quantile(share) - alone).max(0.0);
+                let added = (outcome.quantile(share) - usual).max(0.0);
                 self.figures.add(&format!("added latency {name}"), Unit::Seconds, who, Some(added.into()));
             }
+            let late = alone.quantile(0.99);
+            self.figures.add("the upstream alone p99", Unit::Seconds, who, Some(late.into()));
         }
         if who == Who::Ours {
             self.costs(turns);
