@@ -27,6 +27,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 /// Connections of an open load; more requests than that are never in flight.
 const OPEN: usize = 256;
+/// What making ready left to do is done by then.
+const SETTLE: Duration = Duration::from_millis(300);
 /// Before the first measurement of a side.
 const WARM_UP: Duration = Duration::from_secs(1);
 /// The rate at which latency is measured is so much of the highest one.
@@ -122,6 +124,7 @@ impl<'a> Desk<'a> {
         let new = || Asker::new(server.clone(), self.bench.route, self.bench.over);
         let mut askers: Vec<_> = (0..count).map(|_| new()).collect();
         load::prepare(&mut askers).await?;
+        tokio::time::sleep(SETTLE).await;
         Ok(askers)
     }
 
