@@ -183,9 +183,9 @@ impl Registry {
         }
     }
 
-    /// Answers the messages that a dead owner left open; `false`: another node does.
-    pub(crate) async fn adopt(&self, key: &SessionKey) -> Result<bool, Failure> {
-        self.here(key, Adopt).await.map(|found| matches!(found, Found::Here(())))
+    /// Answers the messages that a dead owner left open; or tells which other member is to.
+    pub(crate) async fn adopt(&self, key: &SessionKey) -> Result<Found<()>, Failure> {
+        self.here(key, Adopt).await
     }
 
     fn accepts(&self) -> Result<(), Failure> {

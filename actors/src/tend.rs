@@ -4,7 +4,7 @@
 use crate::{
     Registry,
     lease::Renewal,
-    registry::Inner,
+    registry::{Found, Inner},
     session::Leave,
     store::{Member, SessionKey},
 };
@@ -47,13 +47,17 @@ impl Registry {
     }
 
     async fn adopt_orphan(&self, owner: &Member, key: &SessionKey) {
-        let here = match self.adopt(key).await {
-            Ok(here) => Ok(here),
-            Err(failure) if failure.code == ErrorCode::SessionNotFound => Ok(false),
+        let found = match self.adopt(key).await {
+            Ok(Found::Here(())) => Ok((true, None)),
+            Ok(Found::Elsewhere(other)) => Ok((false, Some(other))),
+            Err(failure) if failure.code == ErrorCode::SessionNotFound => Ok((false, None)),
             Err(failure) => Err(failure.to_string()),
         };
-        let adopted = match here {
-            Ok(here) => self.0.env.store.adopted(owner, key).await.map(|()| here).map_err(|error| error.to_string()),
+        let adopted = match found {
+            Ok((here, by)) => {
+                let noted = self.0.env.store.adopted(owner, by.as_ref(), key).await;
+                noted.map(|()| here).map_err(|error| error.to_string())
+            }
             Err(error) => Err(error),
         };
         match adopted {

@@ -143,7 +143,7 @@ async fn open_messages_of_the_dead_are_found(store: &dyn SessionStore) {
     assert!(!store.is_alive(&dying).await.unwrap() && !store.renew(&dying, LEASE).await.unwrap());
     assert_eq!(store.orphans(10).await.unwrap(), [(dying.clone(), orphan.clone())]);
     let (fence, _) = owned(store, &orphan, &alive, Some(&dying)).await;
-    store.adopted(&dying, &orphan).await.unwrap();
+    store.adopted(&dying, None, &orphan).await.unwrap();
     assert_eq!(store.orphans(10).await.unwrap(), []);
     store.leave(&alive).await.unwrap();
     let mut found = store.orphans(10).await.unwrap();

@@ -10,7 +10,7 @@ use crate::{
     SessionView,
     env::Env,
     state,
-    store::{Claim, Fence, Record, SessionKey, StoreError},
+    store::{Claim, Fence, Record, SessionKey, StoreError, record},
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use protocol::{ErrorCode, Failure};
@@ -58,15 +58,8 @@ impl Session {
 /// Those that are to be answered, and those that were answered already or are an earlier copy of another: of two copies the
 /// client knows the later one, since the earlier was refused in doubt.
 fn unanswered(view: &SessionView, open: Vec<Open>) -> (Vec<Open>, Vec<Open>) {
-    let mut names = Vec::new();
-    let (mut kept, surplus): (Vec<Open>, Vec<Open>) = open.into_iter().rev().partition(|open| {
-        let Some(name) = &open.submit.client_message_id else { return true };
-        let is_new = view.answer_to(name).is_none() && !names.contains(name);
-        names.push(name.clone());
-        is_new
-    });
-    kept.reverse();
-    (kept, surplus)
+    let name = |open: &Open| open.submit.client_message_id.clone();
+    record::unanswered(open, name, |name| view.answer_to(name).is_some())
 }
 
 /// Claims for this node what nobody owns who lives.

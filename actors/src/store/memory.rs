@@ -253,7 +253,7 @@ impl Members for MemoryStore {
         Ok(owned.filter(|(owner, _)| !alive.contains(owner)).take(most).collect())
     }
 
-    async fn adopted(&self, _: &Member, _: &SessionKey) -> Result<(), StoreError> {
+    async fn adopted(&self, _: &Member, _: Option<&Member>, _: &SessionKey) -> Result<(), StoreError> {
         Ok(())
     }
 }

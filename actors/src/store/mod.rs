@@ -138,8 +138,8 @@ pub trait Members: Send + Sync + 'static {
     async fn is_alive(&self, member: &Member) -> Result<bool, StoreError>;
     /// At most `most` sessions with open messages that dead members owned.
     async fn orphans(&self, most: usize) -> Result<Vec<(Member, SessionKey)>, StoreError>;
-    /// The session that `of` owned is cared for.
-    async fn adopted(&self, of: &Member, key: &SessionKey) -> Result<(), StoreError>;
+    /// The session that `of` owned is cared for; `by` another member, which may have died before it noted its open messages.
+    async fn adopted(&self, of: &Member, by: Option<&Member>, key: &SessionKey) -> Result<(), StoreError>;
 }
 
 /// Connects to the store that `session.store` names; a server must answer within `patience`.

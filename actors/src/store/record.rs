@@ -134,3 +134,18 @@ impl Record {
         self.shown.take_if(|shown| shown.turn == *turn);
     }
 }
+
+/// Of the open messages in their order, those that are to be answered, and those that are not: answered ones and copies. Of
+/// several copies of a message the last one counts, for a client heard of no other; `name` tells what is a copy of what.
+pub fn unanswered<T, N: PartialEq>(
+    open: Vec<T>,
+    name: impl Fn(&T) -> Option<N>,
+    is_answered: impl Fn(&N) -> bool,
+) -> (Vec<T>, Vec<T>) {
+    let names: Vec<Option<N>> = open.iter().map(name).collect();
+    let counts = |at: usize| {
+        names[at].as_ref().is_none_or(|name| !is_answered(name) && !names[at + 1..].iter().flatten().any(|n| n == name))
+    };
+    let mut places = 0..;
+    open.into_iter().partition(|_| places.next().is_some_and(counts))
+}

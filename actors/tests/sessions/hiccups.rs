@@ -111,8 +111,8 @@ impl Members for Hiccups {
     async fn orphans(&self, most: usize) -> Result<Vec<(Member, SessionKey)>, StoreError> {
         self.store.orphans(most).await
     }
-    async fn adopted(&self, of: &Member, key: &SessionKey) -> Result<(), StoreError> {
-        self.store.adopted(of, key).await
+    async fn adopted(&self, of: &Member, by: Option<&Member>, key: &SessionKey) -> Result<(), StoreError> {
+        self.store.adopted(of, by, key).await
     }
 }
 

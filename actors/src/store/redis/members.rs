@@ -71,7 +71,10 @@ impl Members for RedisStore {
         Ok(orphans)
     }
 
-    async fn adopted(&self, of: &Member, key: &SessionKey) -> Result<(), StoreError> {
+    async fn adopted(&self, of: &Member, by: Option<&Member>, key: &SessionKey) -> Result<(), StoreError> {
+        if let Some(by) = by {
+            let _: bool = self.connection().hset_nx(keys::index(by), key.to_string(), ANY).await?;
+        }
         Ok(self.connection().hdel(keys::index(of), key.to_string()).await?)
     }
 }

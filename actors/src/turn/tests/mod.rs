@@ -1,3 +1,4 @@
 mod cases;
 mod degraded;
+mod every_order;
 mod properties;
