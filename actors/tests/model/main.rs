@@ -6,11 +6,13 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod promises;
 mod steps;
 mod world;
 
+use promises::{ORDER, STALE, TORN, TWICE};
 use stateright::{Checker, HasDiscoveries, Model, Property};
-use steps::{Defect, ORDER, Protocol, STALE, Step, TORN, TWICE};
+use steps::{Defect, Protocol, Step};
 use world::{Budget, World, answers};
 
 const LOST: &str = "every accepted message is answered in the end";

@@ -5,6 +5,7 @@
 mod affinity;
 mod bounds;
 mod cut;
+mod dead;
 mod degraded;
 mod fair;
 mod hiccups;
