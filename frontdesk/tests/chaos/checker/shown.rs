@@ -14,15 +14,14 @@ pub fn check(message: &Message, findings: &mut Findings<'_>) {
     if open.len() > 1 {
         findings.add(Promise::OneAnswer, format!("{} was answered by the turns {open:?}", message.mark));
     }
-    let whole = message.finished().map(|(_, text, _)| text);
     for view in &message.views {
-        if let Some(gap) = gap(view, whole) {
+        if let Some(gap) = gap(view) {
             let shapes: Vec<_> = message.views.iter().map(shape).collect();
             findings.add(Promise::WholeAnswer, format!("{}: {gap}; its streams: {shapes:?}", message.mark));
         }
     }
     for job in jobs {
-        let events = merged(message, job, whole, findings);
+        let events = merged(message, job, findings);
         text(message, job, &events, findings);
     }
     if let Some((_, text, is_degraded)) = message.finished()
@@ -32,23 +31,12 @@ pub fn check(message: &Message, findings: &mut Findings<'_>) {
     }
 }
 
-/// Whether the view is the replay of a stored answer, whose numbers jump: all of the text in one piece, or only the end.
-fn is_replay(view: &View, whole: Option<&str>) -> bool {
-    let ends = view.events.last().is_some_and(|seen| matches!(seen.event, TurnEvent::Finished { .. }));
-    let is_whole = |event: &TurnEvent| match event {
-        TurnEvent::Token { text, .. } => Some(text.as_str()) == whole,
-        _ => true,
-    };
-    ends && view.events.len() <= 3 && view.events.iter().all(|seen| is_whole(&seen.event))
-}
-
 /// Where the view does not go on with the next number, or with another turn's first.
-fn gap(view: &View, whole: Option<&str>) -> Option<String> {
-    let is_replay = is_replay(view, whole);
+fn gap(view: &View) -> Option<String> {
     let mut before = view.after.as_ref().map(|(job, seq)| (job.as_str(), *seq));
     for Seen { job, seq, event } in &view.events {
         let expected = before.filter(|(last, _)| last == job).map_or(0, |(_, seq)| seq + 1);
-        if *seq != expected && !(is_replay && *seq > expected) {
+        if *seq != expected {
             return Some(format!("{} {job}:{seq} where {expected} was due", event.name()));
         }
         before = Some((job, *seq));
@@ -64,13 +52,9 @@ fn shape(view: &View) -> String {
 }
 
 /// All that was shown of `job`, and a finding for each number that stood for two different things.
-fn merged<'a>(message: &'a Message, job: &str, whole: Option<&str>, findings: &mut Findings<'_>) -> Events<'a> {
+fn merged<'a>(message: &'a Message, job: &str, findings: &mut Findings<'_>) -> Events<'a> {
     let mut events = Events::new();
-    let live = |view: &&View| !is_replay(view, whole);
-    // A replay's pieces are larger; its end is the same.
-    let ends = message.views.iter().filter(|view| is_replay(view, whole)).filter_map(|view| view.events.last());
-    let shown = message.views.iter().filter(live).flat_map(|view| &view.events).chain(ends);
-    for seen in shown.filter(|seen| seen.job == job) {
+    for seen in message.events().filter(|seen| seen.job == job) {
         match events.insert(seen.seq, &seen.event) {
             Some(other) if !same(other, &seen.event) => {
                 let (mark, seq) = (&message.mark, seen.seq);
