@@ -2,10 +2,14 @@
 
 use crate::{affinity::Outcome, env::Env, publish::Job};
 use protocol::{ErrorCode, Failure, InferenceJob, JobId, RetrievalJob, WorkerId, topology};
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 /// Messages that wait for the broker at most; one turn needs no more than a dozen.
 const CAPACITY: usize = 64;
+
+/// How long a broker is asked to let a begun answer go on, in milliseconds, and the pause between two attempts.
+const PERSISTS_MS: u64 = 30_000;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// One message to the broker.
 pub(super) enum Outgoing {
@@ -47,7 +51,22 @@ async fn infer(env: &Env, job: Job<InferenceJob>, worker: Option<WorkerId>) -> R
         }
         env.affinity.note(worker, Outcome::Gone, env.now());
     }
-    env.publisher.job(topology::INFERENCE, job).await.map(|()| worker.is_some())
+    persist(env, job).await.map(|()| worker.is_some())
+}
+
+/// A turn that has shown part of its answer can say nothing else instead: it waits for room.
+async fn persist(env: &Env, job: Job<InferenceJob>) -> Result<(), Failure> {
+    let until = job.deadline.min(env.now().after_ms(PERSISTS_MS));
+    loop {
+        let published = env.publisher.job(topology::INFERENCE, job.clone()).await;
+        let is_hopeful = |failure: &Failure| failure.code.is_retryable() && !job.body.prefix.is_empty();
+        match published {
+            Err(failure) if is_hopeful(&failure) && env.now() < until && !env.load.is_draining() => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            published => return published,
+        }
+    }
 }
 
 /// The messages that wait, one being sent at a time.
