@@ -53,6 +53,10 @@ async fn what_is_written_is_read(store: &dyn SessionStore) {
     store.show(&key, &fence, &turn("m1"), 0, &[bytes("e0"), bytes("e1")]).await.unwrap();
     // The answer was lost, so it is said again, with more.
     store.show(&key, &fence, &turn("m1"), 1, &[bytes("e1"), bytes("e2")]).await.unwrap();
+    // A copy of an earlier call comes late, and what nobody saw is taken back.
+    store.show(&key, &fence, &turn("m1"), 0, &[bytes("e0"), bytes("e1")]).await.unwrap();
+    store.show(&key, &fence, &turn("m1"), 2, &[bytes("x2"), bytes("x3")]).await.unwrap();
+    store.show(&key, &fence, &turn("m1"), 2, &[bytes("e2")]).await.unwrap();
     assert_eq!(store.show(&key, &fence, &turn("m1"), 9, &[bytes("e9")]).await, Err(StoreError::Conflict));
     assert_eq!(store.load(&key).await.unwrap().unwrap().open.len(), 2);
     let (fence, record) = owned(store, &key, &a, None).await;

@@ -84,8 +84,8 @@ impl Record {
         Ok(())
     }
 
-    /// Keeps `events` of `turn`, the first of them with the number `from`; a repeat has no effect, and another turn takes
-    /// the place of the last one.
+    /// Keeps `events` of `turn`, the first of them with the number `from`; a repeat has no effect, however late it comes, others
+    /// take the place of what was there, and another turn takes the place of the last one.
     pub fn show(&mut self, epoch: u64, turn: &JobId, from: usize, events: &[Bytes]) -> Result<(), StoreError> {
         self.fence(epoch)?;
         let shown = match self.shown.take() {
@@ -93,11 +93,11 @@ impl Record {
             _ => Shown { turn: turn.clone(), events: Vec::new() },
         };
         let shown = self.shown.insert(shown);
-        if shown.events.len() < from {
-            return Err(StoreError::Conflict);
+        let Some(there) = shown.events.get(from..) else { return Err(StoreError::Conflict) };
+        if !there.starts_with(events) {
+            shown.events.truncate(from);
+            shown.events.extend_from_slice(events);
         }
-        shown.events.truncate(from);
-        shown.events.extend_from_slice(events);
         Ok(())
     }
 
