@@ -121,6 +121,11 @@ impl TurnLog {
         TurnStream::new(self.0.clone(), 0)
     }
 
+    /// Whether anybody reads now.
+    pub fn is_read(&self) -> bool {
+        *self.0.readers.borrow() > 0
+    }
+
     /// Returns once nobody has read for `grace` without a break, or the log is gone; where it `waits`, somebody must have begun to read first.
     pub fn abandoned(&self, grace: Duration, waits: bool) -> impl Future<Output = ()> + Send + use<> {
         let mut readers = self.0.readers.subscribe();

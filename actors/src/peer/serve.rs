@@ -86,19 +86,22 @@ impl Line {
     }
 
     async fn done(&mut self, done: Result<Found<()>, Failure>) -> Result<(), BrokerError> {
-        self.say(match done {
+        let word = match done {
             Ok(Found::Here(())) => PeerWord::Done,
             Ok(Found::Elsewhere(_)) => PeerWord::Moved,
-            Err(failure) => PeerWord::Refused(failure),
-        })
-        .await
+            Err(failure) => self.refused(failure),
+        };
+        self.say(word).await
     }
 
     async fn turn(&mut self, found: Result<Found<TurnStream>, Failure>, from: u64) -> Result<(), BrokerError> {
         let mut stream = match found {
             Ok(Found::Here(stream)) => stream,
             Ok(Found::Elsewhere(_)) => return self.say(PeerWord::Moved).await,
-            Err(failure) => return self.say(PeerWord::Refused(failure)).await,
+            Err(failure) => {
+                let word = self.refused(failure);
+                return self.say(word).await;
+            }
         };
         stream.skip_to(from);
         self.say(PeerWord::Turn { turn: stream.job().clone() }).await?;
@@ -117,6 +120,12 @@ impl Line {
                 }
             }
         }
+    }
+
+    /// What a node that stops cannot do, another one soon can.
+    fn refused(&self, failure: Failure) -> PeerWord {
+        let stops = failure.code == ErrorCode::Unavailable && self.registry.0.env.load.is_draining();
+        if stops { PeerWord::Moved } else { PeerWord::Refused(failure) }
     }
 
     async fn say(&mut self, word: PeerWord) -> Result<(), BrokerError> {

@@ -49,7 +49,7 @@ impl Session {
             let shown = shown.as_ref().filter(|shown| shown.turn == open.turn);
             let seen = shown.map(|shown| Seen::decode_all(&shown.events)).unwrap_or_default();
             let tokens = seen.last().map_or(0, |seen| seen.tokens);
-            Parked { open, shown: seen.into_iter().map(|seen| seen.event).collect(), tokens }
+            Parked { open, shown: seen.into_iter().map(|seen| seen.event).collect(), tokens, failures: 0 }
         }));
         Ok(())
     }

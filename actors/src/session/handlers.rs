@@ -131,7 +131,18 @@ impl Session {
         let log = TurnLog::new(turn);
         let stream = log.reader();
         let (slot, watch) = (self.env.load.turn(), self.watch_readers(&log, false, ctx));
-        self.pending.push_back(Pending { ask, log, parent, place, accepted, slot, watch, resumes: None });
+        self.pending.push_back(Pending {
+            ask,
+            log,
+            parent,
+            place,
+            accepted,
+            slot,
+            watch,
+            is_left: false,
+            resumes: None,
+            failures: 0,
+        });
         self.start_next(ctx);
         self.touch();
         stream

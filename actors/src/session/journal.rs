@@ -65,6 +65,9 @@ impl Session {
     /// The turn has something to show.
     pub(super) fn show(&mut self, event: TurnEvent, now: Timestamp, ctx: &mut Context<Self>) {
         let is_kept = self.hold().is_some();
+        if matches!(event, TurnEvent::Failed(_)) && self.fails_unseen() {
+            return self.running.iter_mut().for_each(|running| running.observed.event(&event, now));
+        }
         let Some(running) = &mut self.running else { return };
         running.journal.pieces.extend(size(&event));
         let (is_last, tokens) = (event.is_last(), running.turn.tokens());

@@ -13,7 +13,12 @@ pub(super) struct Parked {
     pub shown: Vec<TurnEvent>,
     /// Tokens that were generated for it.
     pub tokens: u32,
+    /// How often it failed while nobody read it.
+    pub failures: u32,
 }
+
+/// A turn that fails so often while nobody reads it has failed.
+const FAILURES: u32 = 2;
 
 impl Session {
     pub(super) fn parked_as(&self, id: &ClientMessageId) -> Option<&Open> {
@@ -36,7 +41,7 @@ impl Session {
         self.touch();
     }
 
-    fn resumed(&self, Parked { open, shown, tokens }: Parked, ctx: &mut Context<Self>) -> Pending {
+    fn resumed(&self, Parked { open, shown, tokens, failures }: Parked, ctx: &mut Context<Self>) -> Pending {
         let log = TurnLog::resumed(open.turn, shown);
         let watch = self.watch_readers(&log, true, ctx);
         Pending {
@@ -48,12 +53,36 @@ impl Session {
             accepted: self.env.now(),
             slot: self.env.load.turn(),
             watch,
+            is_left: false,
             resumes: Some(tokens),
+            failures,
         }
     }
 
-    /// Nobody awaits the turn: it ends for now.
-    pub(super) fn park(&mut self, turn: &JobId, ctx: &mut Context<Self>) {
+    /// Nobody has read the turn for the grace. It ends for now, unless somebody awaits one behind it.
+    pub(super) fn left(&mut self, turn: &JobId, ctx: &mut Context<Self>) {
+        if let Some(at) = self.pending.iter().position(|pending| pending.log.job() == turn) {
+            let watch = self.watch_readers(&self.pending[at].log, true, ctx);
+            (self.pending[at].is_left, self.pending[at].watch) = (true, watch);
+        } else if self.running.as_ref().is_some_and(|running| running.log.job() == turn) {
+            let watch = self.running.as_ref().map(|running| self.watch_readers(&running.log, true, ctx));
+            self.running.iter_mut().zip(watch).for_each(|(running, watch)| running.left(watch));
+        }
+        while let Some(last) = self.last_left() {
+            if !self.park(&last, ctx) {
+                break;
+            }
+        }
+    }
+
+    /// The session's last turn, if nobody awaits it.
+    fn last_left(&self) -> Option<JobId> {
+        let running = self.running.as_ref().map(|running| (&running.log, running.is_left));
+        let (log, is_left) = self.pending.back().map(|pending| (&pending.log, pending.is_left)).or(running)?;
+        (is_left && !log.is_read()).then(|| log.job().clone())
+    }
+
+    fn park(&mut self, turn: &JobId, ctx: &mut Context<Self>) -> bool {
         let parked = match self.take_pending(turn) {
             Some(waiting) => {
                 ctx.cancel_future(waiting.watch);
@@ -61,10 +90,27 @@ impl Session {
             }
             None => self.interrupt(turn, ctx),
         };
+        let is_parked = parked.is_some();
         self.parked.extend(parked);
         self.parked.sort_by_key(|parked| parked.open.place);
         self.flush(ctx);
         self.settle(ctx);
+        is_parked
+    }
+
+    /// A turn that fails while nobody reads it, nor awaits another one behind it, stays open for who comes back.
+    pub(super) fn fails_unseen(&mut self) -> bool {
+        let serves = self.broken.is_none() && !self.leaving && !self.is_overtaken && self.hold().is_some();
+        let is_last = self.pending.is_empty();
+        let Some(running) = self.running.as_mut().filter(|_| serves && is_last) else { return false };
+        running.failures += 1;
+        if running.is_stored || running.log.is_read() || running.failures > FAILURES {
+            return false;
+        }
+        running.log.moved();
+        let parked = running.parked();
+        self.parked.extend(parked);
+        true
     }
 
     /// The turn that runs ends without a word, unless its answer is being stored.

@@ -26,8 +26,12 @@ pub(super) struct Pending {
     pub slot: Accepted,
     /// Sees when nobody reads any more.
     pub watch: SpawnHandle,
+    /// Nobody has read it for the grace, if nobody does now.
+    pub is_left: bool,
     /// It was begun by another actor, or by this one and left: tokens that were generated for it.
     pub resumes: Option<u32>,
+    /// How often it failed while nobody read it.
+    pub failures: u32,
 }
 
 impl Pending {
@@ -40,7 +44,8 @@ impl Pending {
     pub fn parked(self) -> Option<Parked> {
         self.log.moved();
         let open = Open::new(self.log.job().clone(), self.place, self.accepted, self.submit()?.clone());
-        Some(Parked { open, shown: self.log.events(), tokens: self.resumes.unwrap_or(0) })
+        let (shown, tokens) = (self.log.events(), self.resumes.unwrap_or(0));
+        Some(Parked { open, shown, tokens, failures: self.failures })
     }
 
     /// Ends it before its first word.
@@ -80,6 +85,9 @@ pub(super) struct Running {
     pub tokens: u32,
     /// Whether the answer is in the store.
     pub is_stored: bool,
+    /// As of [`Pending`].
+    pub is_left: bool,
+    pub failures: u32,
     place: u64,
     accepted: Timestamp,
     watches: [SpawnHandle; 2],
@@ -122,7 +130,13 @@ impl Running {
     /// As it is kept while nobody awaits it.
     pub fn parked(&self) -> Option<Parked> {
         let open = Open::new(self.log.job().clone(), self.place, self.accepted, self.submit()?.clone());
-        Some(Parked { open, shown: self.log.events(), tokens: self.tokens })
+        Some(Parked { open, shown: self.log.events(), tokens: self.tokens, failures: self.failures })
+    }
+
+    /// Nobody has read it for the grace; `watch` sees who comes back and leaves again.
+    pub fn left(&mut self, watch: SpawnHandle) {
+        self.is_left = true;
+        self.watches[1] = watch;
     }
 
     /// `worker` has begun to answer. Returns to which worker the job was sent, when that is told for the first time.
@@ -155,7 +169,7 @@ impl Session {
     /// The turn's time has come.
     pub(super) fn start(&mut self, pending: Pending, ctx: &mut Context<Self>) {
         let Some(kept) = &self.kept else { return };
-        let Pending { ask, log, parent, place, accepted, slot, watch, resumes } = pending;
+        let Pending { ask, log, parent, place, accepted, slot, watch, is_left, resumes, failures } = pending;
         let (job, tenant) = (log.job().clone(), &self.place.key.tenant);
         let affinity = &self.env.affinity;
         let last = affinity.last_served(tenant, &ask, kept.served.as_ref());
@@ -182,6 +196,8 @@ impl Session {
             journal,
             tokens: resumes.unwrap_or(0),
             is_stored: false,
+            is_left,
+            failures,
             place,
             accepted,
             watches,
@@ -194,7 +210,8 @@ impl Session {
     pub(super) fn end(&mut self, ctx: &mut Context<Self>) {
         if let Some(ended) = self.running.take() {
             let timer = ended.timer.map(|(_, handle)| handle);
-            for handle in ended.watches.into_iter().chain(timer).chain(ended.held.wait()) {
+            for handle in ended.watches.into_iter().chain(timer).chain(ended.held.wait()).chain(ended.journal.asking())
+            {
                 ctx.cancel_future(handle);
             }
         }
@@ -220,7 +237,7 @@ impl Session {
     /// Nobody reads the turn any more: its work stops, and a session's message is kept until somebody asks for the answer.
     fn abandoned(&mut self, job: &JobId, ctx: &mut Context<Self>) {
         match self.is_stateless() {
-            false => self.park(job, ctx),
+            false => self.left(job, ctx),
             true => match self.take_pending(job) {
                 Some(waiting) => drop(waiting.log.emit(TurnEvent::Failed(unread()))),
                 None => self.feed(job, Input::Abandoned, ctx),

@@ -20,6 +20,8 @@ use tokio_util::sync::CancellationToken;
 /// What the fake worker does next with a job.
 pub enum Step {
     Say(&'static str),
+    /// Goes on after so many milliseconds.
+    Pause(u64),
     /// Goes on once the job is cancelled.
     AwaitCancel,
     /// Hands the job back, as the broker does for a worker that died.
@@ -155,6 +157,10 @@ impl FakeWorker {
                 Step::Say(text) => {
                     said += 1;
                     events.push(Event::token(text, 1));
+                }
+                Step::Pause(ms) => {
+                    tokio::time::sleep(Duration::from_millis(ms)).await;
+                    continue;
                 }
                 Step::AwaitCancel => {
                     while !self.cancelled.lock().unwrap().contains(&job.job) {

@@ -205,6 +205,42 @@ async fn a_message_that_was_left_is_answered_before_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_turn_that_nobody_reads_goes_on_while_somebody_awaits_the_next_one() {
+    let config = Config { abandon_grace_ms: 50, ..Config::default() };
+    let system = System::start(config, |job, _| match job.messages.len() {
+        2 => vec![Step::Say("1"), Step::Pause(400), Step::Say("!")],
+        _ => vec![Step::Say("2")],
+    })
+    .await;
+    let session = system.session().await;
+    drop(system.say(&session, "one").await);
+    finished(&collect(system.say(&session, "two").await).await);
+    assert!(system.worker.cancelled.lock().unwrap().is_empty());
+    let view = system.registry.view(&tenant(), &session).await.unwrap();
+    let said: Vec<&str> = view.messages.iter().map(|m| m.content.as_str()).collect();
+    assert_eq!(said, ["one", "1!", "two", "2"]);
+}
+
+#[tokio::test]
+async fn a_turn_that_fails_while_nobody_reads_it_is_answered_to_who_comes_back() {
+    let config = Config { turn_deadline_ms: 300, ..Config::default() };
+    let system = System::start(config, |job, _| match job.prefix.as_str() {
+        "" => vec![Step::Say("Well"), Step::AwaitCancel],
+        _ => vec![Step::Say(", yes.")],
+    })
+    .await;
+    let (session, acme) = (system.session().await, tenant());
+    let submit = || system.registry.submit(&acme, &session, message("Tell me all", Some("m1")));
+    let mut stream = submit().await.unwrap();
+    while !matches!(stream.next().await, Some((_, TurnEvent::Token { .. }))) {}
+    drop(stream);
+    eventually("it fails", || system.worker.cancelled.lock().unwrap().len() == 1).await;
+    assert_eq!(system.registry.view(&acme, &session).await.unwrap().unanswered.len(), 1);
+    let events = collect(submit().await.unwrap()).await;
+    assert_eq!((finished(&events).0.as_str(), text_of(&events).as_str()), ("Well, yes.", "Well, yes."));
+}
+
+#[tokio::test]
 async fn a_message_may_take_the_place_of_those_before_it() {
     let system = System::start(Config::default(), |job, _| match job.messages.last() {
         Some(last) if last.content.contains("three") => vec![Step::Say("3")],
