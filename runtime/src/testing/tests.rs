@@ -89,8 +89,8 @@ fn a_door_is_slow_as_long_as_it_is_told() {
 async fn a_tap_repeats_what_it_wants_and_never_itself() {
     let server = RabbitMq::start_traced();
     let tap = Tap::start(server.url(), |seen| {
-        let late = |body| Extra { after: Duration::from_millis(20), body };
-        if seen.key == "replies.a" { vec![late(seen.body), late("more".into())] } else { Vec::new() }
+        let late = |ms, body| Extra { after: Duration::from_millis(ms), body };
+        if seen.key == "replies.a" { vec![late(1, seen.body), late(100, "more".into())] } else { Vec::new() }
     });
     let broker = broker::connect(&server.url(), SOON).await.unwrap();
     let mut replies = broker.replies("replies.a").await.unwrap();
