@@ -1,20 +1,28 @@
 //! One call to another node, from the side of the caller.
 
+use super::Calls;
 use protocol::{JobId, NodeId, PeerNews, PeerWord};
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 use tokio::sync::mpsc;
 
-/// Awaits the answers to one call.
+/// Awaits the answers to one call; dropping it ends the wait.
 pub(super) struct Call {
     pub id: JobId,
     pub to: NodeId,
     inbox: mpsc::Receiver<PeerNews>,
     next: u64,
+    calls: Calls,
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
 }
 
 impl Call {
-    pub fn new(id: JobId, inbox: mpsc::Receiver<PeerNews>, to: NodeId) -> Self {
-        Self { id, to, inbox, next: 0 }
+    pub fn new(id: JobId, inbox: mpsc::Receiver<PeerNews>, to: NodeId, calls: Calls) -> Self {
+        Self { id, to, inbox, next: 0, calls }
     }
 
     /// The next word; `None`: one is missing, or nothing came within `patience`. Safe to drop while it waits.

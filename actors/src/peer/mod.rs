@@ -27,13 +27,15 @@ const INBOX: usize = 128;
 /// Turns of this node's sessions that other nodes read at once.
 const SERVED_MAX: usize = 20_000;
 
+/// Who awaits the answers to which call.
+type Calls = Arc<Mutex<HashMap<JobId, mpsc::Sender<PeerNews>>>>;
+
 /// This node among the others.
 pub(crate) struct Peers {
     node: NodeId,
     broker: Arc<dyn Broker>,
     random: Arc<dyn Random>,
-    /// Who awaits the answers to which call.
-    calls: Mutex<HashMap<JobId, mpsc::Sender<PeerNews>>>,
+    calls: Calls,
     /// What is done for others, by their calls.
     served: Mutex<HashMap<JobId, AbortHandle>>,
 }
@@ -43,7 +45,7 @@ impl Peers {
     pub async fn start(node: NodeId, context: &Context) -> Result<(Self, mpsc::Receiver<Incoming>), BrokerError> {
         let incoming = context.broker.replies(&topology::peers(&node)).await?;
         let (broker, random) = (context.broker.clone(), context.random.clone());
-        let (calls, served) = (Mutex::default(), Mutex::default());
+        let (calls, served) = (Calls::default(), Mutex::default());
         Ok((Self { node, broker, random, calls, served }, incoming))
     }
 
@@ -84,7 +86,7 @@ impl Peers {
         let id = JobId::from_uuid(self.random.uuid());
         let (news, inbox) = mpsc::channel(INBOX);
         self.calls().insert(id.clone(), news);
-        let call = Call::new(id, inbox, owner.node.clone());
+        let call = Call::new(id, inbox, owner.node.clone(), self.calls.clone());
         self.send(&call.to, self.request(&call.id, key, ask)).await.ok()?;
         Some(call)
     }
@@ -102,7 +104,6 @@ impl Peers {
 
     /// The caller awaits no more.
     async fn hang_up(&self, call: &Call, key: &SessionKey) {
-        self.forget(&call.id);
         if let Err(error) = self.send(&call.to, self.request(&call.id, key, PeerAsk::Leave)).await {
             tracing::debug!(%error, "the owner of a session does not hear that nobody reads");
         }
@@ -123,10 +124,6 @@ impl Peers {
         if calls.get(&id).is_some_and(|call| call.try_send(news).is_err()) {
             calls.remove(&id);
         }
-    }
-
-    fn forget(&self, call: &JobId) {
-        self.calls().remove(call);
     }
 
     fn calls(&self) -> MutexGuard<'_, HashMap<JobId, mpsc::Sender<PeerNews>>> {
@@ -153,5 +150,31 @@ pub(crate) async fn listen(mut incoming: mpsc::Receiver<Incoming>, inner: Weak<I
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{SessionId, TenantId};
+    use runtime::{Health, broker, clock};
+
+    #[tokio::test]
+    async fn a_call_that_nobody_answers_leaves_nothing_behind() {
+        let broker = broker::connect("memory:", PATIENCE).await.unwrap();
+        let (clock, random) = (Arc::new(clock::System), Arc::new(clock::System));
+        let stop = tokio_util::sync::CancellationToken::new();
+        let context = Context { broker, clock, random, health: Health::default(), stop };
+        let node = |name: &str| NodeId::parse(name).unwrap();
+        let (peers, _incoming) = Peers::start(node("here"), &context).await.unwrap();
+        let (tenant, session) = (TenantId::parse("t").unwrap(), SessionId::parse("s").unwrap());
+        let key = SessionKey::new(&tenant, &session);
+        let gone = Member::new(node("gone"));
+        assert_eq!(peers.ask(&gone, &key, PeerAsk::Delete).await, Ok(None));
+        let silent = Member::new(node("here"));
+        let call = peers.call(&silent, &key, PeerAsk::Delete).await.unwrap();
+        assert_eq!(peers.calls().len(), 1);
+        drop(call);
+        assert!(peers.calls().is_empty());
     }
 }

@@ -23,14 +23,14 @@ pub(super) async fn pump(registry: Registry, key: SessionKey, mut call: Call, lo
                 let is_over = events.last().is_some_and(|(_, event)| event.is_last());
                 events.into_iter().for_each(|(seq, event)| log.copy(seq, event));
                 if is_over {
-                    return registry.0.peers.forget(&call.id);
+                    return;
                 }
             }
             Some(PeerWord::Alive) => {}
             _ => break,
         }
     }
-    registry.0.peers.forget(&call.id);
+    drop(call);
     let next = log.next_seq().max(from);
     let Some(stream) = again(&registry, &key, &log, next).await else { return log.moved() };
     copy(stream, &log).await;

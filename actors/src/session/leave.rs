@@ -6,6 +6,8 @@ use protocol::{ErrorCode, Failure, JobId};
 use runtime::metric;
 use std::time::Duration;
 
+/// A store that does not answer is asked for this long to forget a turn.
+const CLOSING_MS: u64 = 60_000;
 /// The store must take a release within this time; a session that is not released is still this node's, no harm done.
 const PATIENCE: Duration = Duration::from_millis(150);
 
@@ -79,9 +81,6 @@ impl Session {
     }
 }
 
-/// A store that does not answer is asked for this long to forget a turn.
-const CLOSING_MS: u64 = 60_000;
-
 impl Handler<Leave> for Session {
     type Result = bool;
 
@@ -89,7 +88,7 @@ impl Handler<Leave> for Session {
         match why {
             Leave::IfIdle if self.is_idle() && !self.leaving => self.passivate(ctx),
             Leave::IfIdle => {}
-            Leave::NotOwner if self.is_stateless() => {}
+            Leave::NotOwner if self.is_stateless() || self.is_claimed_anew() => {}
             Leave::NotOwner => {
                 self.is_overtaken = true;
                 self.give_up(ctx);
@@ -110,6 +109,12 @@ pub(crate) fn shutting_down() -> Failure {
 }
 
 impl Session {
+    /// Whether it was claimed after the node lost its lease, in its life of now.
+    fn is_claimed_anew(&self) -> bool {
+        let member = self.env.lease.member();
+        self.hold().is_some_and(|hold| Some(&hold.fence.by) == member.as_ref())
+    }
+
     /// Why a new turn is not taken, if the node stops.
     pub(super) fn accepts(&self) -> Result<(), Refusal> {
         if self.env.load.is_draining() { Err(shutting_down().into()) } else { Ok(()) }
