@@ -18,7 +18,7 @@ pub const TURNS_RUNNING: &str = "frontdesk_turns_running";
 pub const SESSIONS_ACTIVE: &str = "frontdesk_sessions_active";
 /// Sessions that left memory for the store.
 pub const SESSIONS_PASSIVATED: &str = "frontdesk_sessions_passivated_total";
-/// Sessions with unanswered messages that were taken over from another node, by `why` (`dead`, `handed_over`).
+/// Sessions with unanswered messages that were taken over from a node that died or left, by `why` (`dead`).
 pub const SESSIONS_TAKEN_OVER: &str = "frontdesk_sessions_taken_over_total";
 /// Times this node lost its lease and gave all its sessions up.
 pub const LEASES_LOST: &str = "frontdesk_leases_lost_total";
