@@ -259,9 +259,7 @@ impl Registry {
 
     /// The session's actor, started if needed; on a full node idle sessions leave first.
     async fn actor(&self, key: &SessionKey, kept: impl Fn() -> Option<Kept>) -> Result<Addr<Session>, Failure> {
-        let mut hasher = DefaultHasher::new();
-        key.hash(&mut hasher);
-        let home = hasher.finish() as usize % self.0.shards.len();
+        let home = self.home(key);
         for _ in 0..TRIES {
             if let Some(actor) = self.0.shards[home].actor(&self.0.env, key, kept()) {
                 return Ok(actor);
@@ -270,6 +268,17 @@ impl Registry {
             self.make_room(home).await?;
         }
         Err(overloaded())
+    }
+
+    /// Whether the session's actor is on this node.
+    pub(crate) fn has(&self, key: &SessionKey) -> bool {
+        self.0.shards[self.home(key)].has(key)
+    }
+
+    fn home(&self, key: &SessionKey) -> usize {
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish() as usize % self.0.shards.len()
     }
 
     /// Lets an idle session leave; one that has just ended its turn may need a moment to be seen as idle.

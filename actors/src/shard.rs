@@ -74,6 +74,10 @@ impl Shard {
         Some(addr)
     }
 
+    pub fn has(&self, key: &SessionKey) -> bool {
+        self.lock().get(key).is_some_and(|entry| entry.addr.connected())
+    }
+
     /// Of some sessions, the one that has been idle for longest.
     pub fn idlest(&self) -> Option<Addr<Session>> {
         let entries = self.lock();

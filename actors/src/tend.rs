@@ -1,5 +1,5 @@
 //! What a node does by itself, three times in the length of its lease: it renews the lease and cares for open messages whose
-//! owner is dead.
+//! owner is dead, or is this node without knowing it.
 
 use crate::{
     Registry,
@@ -19,11 +19,15 @@ const PER_ROUND: usize = 256;
 
 /// Runs until the registry is gone.
 pub(crate) async fn tend(inner: Weak<Inner>) {
+    let mut looked = 0;
     loop {
         let Some(registry) = inner.upgrade().map(Registry) else { return };
         let period = Duration::from_millis(registry.0.env.config.lease_ms / 3);
         match registry.0.env.lease.renew().await {
-            Renewal::Kept => registry.adopt_orphans().await,
+            Renewal::Kept => {
+                registry.adopt_orphans().await;
+                looked = registry.adopt_unheard(looked).await;
+            }
             Renewal::Lost => registry.leave_all(Leave::NotOwner).await,
             Renewal::Unknown => {}
         }
@@ -46,6 +50,25 @@ impl Registry {
         }
     }
 
+    /// Sessions that this node claimed and whose answer it never heard have no actor. Returns where to go on looking.
+    async fn adopt_unheard(&self, from: u64) -> u64 {
+        let Some(me) = self.0.env.lease.member().filter(|_| !self.0.env.load.is_draining()) else { return 0 };
+        let (held, next) = match self.0.env.store.held(&me, from).await {
+            Ok(held) => held,
+            Err(error) => {
+                tracing::warn!(%error, "sessions that were claimed unheard are looked for later");
+                return from;
+            }
+        };
+        for key in held.iter().filter(|key| !self.has(key)) {
+            match self.adopt(key).await {
+                Ok(_) => took_over(key, &me, "unheard"),
+                Err(error) => tracing::warn!(session = %key.session, %error, "an unheard session is taken over later"),
+            }
+        }
+        next
+    }
+
     async fn adopt_orphan(&self, owner: &Member, key: &SessionKey) {
         let found = match self.adopt(key).await {
             Ok(Found::Here(())) => Ok((true, None)),
@@ -62,11 +85,13 @@ impl Registry {
         };
         match adopted {
             Ok(false) => {}
-            Ok(true) => {
-                metrics::counter!(metric::SESSIONS_TAKEN_OVER, "why" => "dead").increment(1);
-                tracing::info!(tenant = %key.tenant, session = %key.session, %owner, "took over a session of a dead node");
-            }
+            Ok(true) => took_over(key, owner, "dead"),
             Err(error) => tracing::warn!(session = %key.session, error, "a session of a dead node is taken over later"),
         }
     }
+}
+
+fn took_over(key: &SessionKey, owner: &Member, why: &'static str) {
+    metrics::counter!(metric::SESSIONS_TAKEN_OVER, "why" => why).increment(1);
+    tracing::info!(tenant = %key.tenant, session = %key.session, %owner, why, "took over a session");
 }

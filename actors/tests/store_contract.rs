@@ -158,6 +158,29 @@ async fn open_messages_of_the_dead_are_found(store: &dyn SessionStore) {
     assert_eq!(store.orphans(0).await.unwrap(), []);
 }
 
+async fn open_messages_that_a_member_holds_are_found(store: &dyn SessionStore) {
+    let [open, released, answered, elsewhere] =
+        ["open", "released", "answered", "elsewhere"].map(|name| key("h", name));
+    let (me, other) = (member("me"), member("other"));
+    for (key, by) in [(&open, &me), (&released, &me), (&answered, &me), (&elsewhere, &other)] {
+        store.create(key, bytes("0")).await.unwrap();
+        let (fence, _) = owned(store, key, by, None).await;
+        store.accept(key, &fence, &turn("m1"), bytes("one")).await.unwrap();
+        if *key == released {
+            store.release(key, &fence).await.unwrap();
+        } else if *key == answered {
+            store.save(key, &fence, 1, bytes("1"), &turn("m1")).await.unwrap();
+        }
+    }
+    assert_eq!(store.held(&me, 0).await.unwrap(), (vec![open.clone()], 0));
+    owned(store, &open, &other, Some(&me)).await;
+    assert_eq!(store.held(&me, 0).await.unwrap().0, []);
+    // One that died and that `me` adopted, without hearing of its own claim.
+    owned(store, &elsewhere, &me, Some(&other)).await;
+    store.adopted(&other, Some(&me), &elsewhere).await.unwrap();
+    assert_eq!(store.held(&me, 0).await.unwrap(), (vec![elsewhere], 0));
+}
+
 async fn contract(store: &dyn SessionStore) {
     what_is_written_is_read(store).await;
     who_was_overtaken_writes_nothing(store).await;
@@ -165,6 +188,7 @@ async fn contract(store: &dyn SessionStore) {
     what_is_deleted_is_gone_and_cannot_be_overwritten(store).await;
     tenants_do_not_share_sessions(store).await;
     open_messages_of_the_dead_are_found(store).await;
+    open_messages_that_a_member_holds_are_found(store).await;
 }
 
 /// The store forgets a session `retention` after its last save, and a member its lease; `pass` lets time pass.

@@ -94,7 +94,10 @@ pub const ENGINE_GENERATED_TOKENS: &str = "vllm:generation_tokens_total";
 const COUNTERS: &[(&str, &str)] = &[
     (TURNS, "Turns by tenant and outcome"),
     (SESSIONS_PASSIVATED, "Sessions that left memory for the store"),
-    (SESSIONS_TAKEN_OVER, "Sessions with unanswered messages taken over from another node by why"),
+    (
+        SESSIONS_TAKEN_OVER,
+        "Sessions with unanswered messages taken over by why (dead: their node, unheard: this node's own claim)",
+    ),
     (LEASES_LOST, "Times this node lost its lease"),
     (STALE_WRITES, "Writes refused because another node owns the session"),
     (FORWARDED, "Requests sent on to the node that owns their session"),

@@ -253,6 +253,14 @@ impl Members for MemoryStore {
         Ok(owned.filter(|(owner, _)| !alive.contains(owner)).take(most).collect())
     }
 
+    async fn held(&self, of: &Member, _: u64) -> Result<(Vec<SessionKey>, u64), StoreError> {
+        let now = self.clock.now();
+        let entries = self.entries();
+        let open = entries.by_key.iter().filter(|(_, entry)| entry.until > now && !entry.record.open.is_empty());
+        let held = open.filter(|(_, entry)| entry.record.owner.as_ref() == Some(of));
+        Ok((held.map(|(key, _)| key.clone()).collect(), 0))
+    }
+
     async fn adopted(&self, _: &Member, _: Option<&Member>, _: &SessionKey) -> Result<(), StoreError> {
         Ok(())
     }

@@ -138,6 +138,8 @@ pub trait Members: Send + Sync + 'static {
     async fn is_alive(&self, member: &Member) -> Result<bool, StoreError>;
     /// At most `most` sessions with open messages that dead members owned.
     async fn orphans(&self, most: usize) -> Result<Vec<(Member, SessionKey)>, StoreError>;
+    /// Some of the sessions with open messages that `of` owns, and where to go on; a look begins at 0 and is over at 0.
+    async fn held(&self, of: &Member, from: u64) -> Result<(Vec<SessionKey>, u64), StoreError>;
     /// The session that `of` owned is cared for; `by` another member, which may have died before it noted its open messages.
     async fn adopted(&self, of: &Member, by: Option<&Member>, key: &SessionKey) -> Result<(), StoreError>;
 }

@@ -111,6 +111,9 @@ impl Members for Hiccups {
     async fn orphans(&self, most: usize) -> Result<Vec<(Member, SessionKey)>, StoreError> {
         self.store.orphans(most).await
     }
+    async fn held(&self, of: &Member, from: u64) -> Result<(Vec<SessionKey>, u64), StoreError> {
+        self.store.held(of, from).await
+    }
     async fn adopted(&self, of: &Member, by: Option<&Member>, key: &SessionKey) -> Result<(), StoreError> {
         self.store.adopted(of, by, key).await
     }

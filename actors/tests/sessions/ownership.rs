@@ -118,13 +118,32 @@ async fn an_owner_that_was_overtaken_shows_and_stores_nothing_more() {
     assert_eq!((view.messages.len(), view.unanswered.len()), (0, 1));
     // Once the thief is dead, the message is answered, though nobody asks.
     system.store.leave(&thief).await.unwrap();
+    until_answered(&system, &session).await;
+}
+
+#[tokio::test]
+async fn a_node_that_never_heard_that_its_claim_succeeded_answers_though_nobody_asks() {
+    let system = System::start(config(), halves).await;
+    let session = system.session().await;
+    let mut stream = system.say(&session, "one").await;
+    until_token(&mut stream).await;
+    let thief = steal(&system, &session).await;
+    system.registry.stop(&tenant(), &session, None).await.unwrap();
+    assert_eq!(stream.next().await, None);
+    let me = Member::new(NodeId::parse("node-1").unwrap());
+    let claimed = system.store.claim(&SessionKey::new(&tenant(), &session), &me, Some(&thief)).await.unwrap();
+    assert!(matches!(claimed, Some(Claim::Owned(_))), "{claimed:?}");
+    until_answered(&system, &session).await;
+}
+
+async fn until_answered(system: &System, session: &SessionId) {
     for _ in 0..200 {
-        if !system.registry.view(&tenant(), &session).await.unwrap().messages.is_empty() {
+        if !system.registry.view(&tenant(), session).await.unwrap().messages.is_empty() {
             break;
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let view = system.registry.view(&tenant(), &session).await.unwrap();
+    let view = system.registry.view(&tenant(), session).await.unwrap();
     assert_eq!((view.messages.len(), view.unanswered.len()), (2, 0));
     assert_eq!(view.messages[1].content, "first second");
 }

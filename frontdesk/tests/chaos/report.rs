@@ -14,6 +14,8 @@ const SHOWN: usize = 5;
 pub struct Report<'a> {
     pub counts: &'a faults::Counts,
     pub meddled: &'a meddle::Counts,
+    /// Messages that their customers sent again after they had left.
+    pub repeats: u64,
     pub book: &'a [Conversation],
     pub violations: &'a [Violation],
 }
@@ -53,6 +55,7 @@ impl fmt::Display for Report<'_> {
                 self.count(|message| message.finished().is_some_and(|(.., is_degraded)| is_degraded)) as u64,
             ),
             ("of customers who left", self.count(|message| message.left) as u64),
+            ("of them sent again in the end", self.repeats),
             ("streams read again", self.sum(|message| (message.views.len() as u64).saturating_sub(1))),
             ("resumed in the middle", self.sum(|m| m.views.iter().filter(|view| view.after.is_some()).count() as u64)),
             ("requests refused or failed", self.sum(|message| message.refusals)),

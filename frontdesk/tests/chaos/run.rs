@@ -70,11 +70,11 @@ pub async fn run(plan: Plan) -> Outcome {
     customers.join_all().await;
     over.store(true, Ordering::SeqCst);
     watching.await.unwrap();
-    Watch { shop: &shop, store, key, rng }.settle(SETTLE).await;
+    let repeats = Watch { shop: &shop, store, key, rng }.settle(SETTLE).await;
     let violations = {
         let book = shop.book.lock().unwrap();
         let violations = check(&book);
-        print!("{}", Report { counts: &counts, meddled: &meddled, book: &book, violations: &violations });
+        print!("{}", Report { counts: &counts, meddled: &meddled, repeats, book: &book, violations: &violations });
         violations
     };
     if !violations.is_empty() {

@@ -2,17 +2,19 @@
 
 use crate::{
     customers::Shop,
-    record::{Exchange, Read, Source},
+    record::{Exchange, Message, Read, Source},
 };
 use actors::SessionView;
 use fastrand::Rng;
 use redis::aio::MultiplexedConnection;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(40);
+/// For an answer to one who came back.
+const BACK: Duration = Duration::from_secs(20);
 
 /// Reads the conversations of a shop.
 pub struct Watch<'a> {
@@ -40,36 +42,61 @@ impl Watch<'_> {
         }
     }
 
-    /// Waits until all that was accepted is kept, for at most `limit`, and then reads everything a last time.
-    pub async fn settle(&mut self, limit: Duration) {
-        let deadline = Instant::now() + limit;
+    /// Waits until all that was accepted is kept, for at most `limit`, and then reads everything a last time. What a turn left
+    /// open when it failed unseen waits for its customer: after half of the time those who left come back. Returns how many
+    /// messages they had to send again.
+    pub async fn settle(&mut self, limit: Duration) -> u64 {
+        let (half, deadline) = (Instant::now() + limit / 2, Instant::now() + limit);
+        let mut repeats = 0;
         let count = self.shop.book.lock().unwrap().len();
         for place in 0..count {
             self.read(place).await;
-            while !self.is_settled(place) && Instant::now() < deadline {
+            let mut has_come_back = false;
+            while !self.unsettled(place).is_empty() && Instant::now() < deadline {
+                if Instant::now() > half && !std::mem::replace(&mut has_come_back, true) {
+                    repeats += self.come_back(place).await;
+                }
                 sleep(PAUSE * 5).await;
                 self.read(place).await;
             }
         }
+        repeats
     }
 
-    fn is_settled(&self, place: usize) -> bool {
+    /// The accepted messages that are not kept in both sources.
+    fn unsettled(&self, place: usize) -> Vec<Message> {
         let book = self.shop.book.lock().unwrap();
         let conversation = &book[place];
+        let keeps = |source, id: &str| {
+            conversation.last(source).is_some_and(|read| read.exchanges.iter().any(|exchange| exchange.id == id))
+        };
+        let is_kept = |id: &str| keeps(Source::Store, id) && keeps(Source::Gateway, id);
         let accepted = conversation.messages.iter().filter(|message| message.accepted.is_some());
-        let [store, gateway] = [Source::Store, Source::Gateway].map(|source| conversation.last(source));
-        let keeps = |read: &Read, id: &str| read.exchanges.iter().any(|exchange| exchange.id == id);
-        store.zip(gateway).is_some_and(|(store, gateway)| {
-            accepted.map(|message| &message.id).all(|id| keeps(store, id) && keeps(gateway, id))
-        })
+        accepted.filter(|message| !is_kept(&message.id)).cloned().collect()
+    }
+
+    /// Customers who left send what was not answered again.
+    async fn come_back(&mut self, place: usize) -> u64 {
+        let (tenant, session) = self.place(place);
+        let left: Vec<_> = self.unsettled(place).into_iter().filter(|message| message.left).collect();
+        for message in &left {
+            let url = format!("{}/v1/sessions/{session}/messages", self.shop.url(&mut self.rng));
+            let body = json!({"content": message.text, "client_message_id": message.id});
+            let sent = self.shop.http.post(url).bearer_auth((self.key)(&tenant)).json(&body).timeout(BACK);
+            // Whether it is answered, the next read tells.
+            drop(sent.send().await);
+        }
+        left.len() as u64
+    }
+
+    fn place(&self, place: usize) -> (String, String) {
+        let book = self.shop.book.lock().unwrap();
+        (book[place].tenant.clone(), book[place].session.clone())
     }
 
     /// Reads one conversation in both ways; what does not answer is left out.
     async fn read(&mut self, place: usize) {
-        let (tenant, session) = {
-            let book = self.shop.book.lock().unwrap();
-            (book[place].tenant.clone(), book[place].session.clone())
-        };
+        let (tenant, session) = self.place(place);
         if let Ok(Some(read)) = timeout(PATIENCE, self.stored(&tenant, &session)).await {
             self.note(place, read);
         }

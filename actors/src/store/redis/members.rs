@@ -1,6 +1,9 @@
 //! Leases, and the index of open messages by their owners.
 
-use super::{RedisStore, keys};
+use super::{
+    RedisStore,
+    keys::{self, Keys},
+};
 use crate::store::{Member, Members, SessionKey, StoreError};
 use async_trait::async_trait;
 use protocol::JobId;
@@ -9,6 +12,8 @@ use std::time::Duration;
 
 /// In the index: whichever turn ends last settles the session.
 pub(super) const ANY: &str = "*";
+/// About so many sessions are looked at in one go.
+const SCANNED: usize = 512;
 
 impl RedisStore {
     /// Notes that `member` owns the session and that `turn` is open.
@@ -69,6 +74,23 @@ impl Members for RedisStore {
             }
         }
         Ok(orphans)
+    }
+
+    async fn held(&self, of: &Member, from: u64) -> Result<(Vec<SessionKey>, u64), StoreError> {
+        let mut scan = redis::cmd("HSCAN");
+        scan.arg(keys::index(of)).arg(from).arg("COUNT").arg(SCANNED);
+        let (next, found): (u64, Vec<(String, String)>) = scan.query_async(&mut self.connection()).await?;
+        let found: Vec<_> = found.iter().filter_map(|(key, _)| SessionKey::parse(key)).collect();
+        let mut read = redis::pipe();
+        for key in &found {
+            read.hget(Keys::of(key).session, "o");
+        }
+        // An empty pipeline is answered by an error.
+        let owners: Vec<Option<String>> =
+            if found.is_empty() { Vec::new() } else { read.query_async(&mut self.connection()).await? };
+        let me = of.to_string();
+        let held = found.into_iter().zip(owners).filter(|(_, owner)| owner.as_ref() == Some(&me));
+        Ok((held.map(|(key, _)| key).collect(), next))
     }
 
     async fn adopted(&self, of: &Member, by: Option<&Member>, key: &SessionKey) -> Result<(), StoreError> {
