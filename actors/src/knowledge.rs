@@ -42,7 +42,16 @@ pub(crate) async fn ask(env: &Arc<Env>, tenant: &TenantId, body: KnowledgeJob) -
 }
 
 fn is_outcome(event: &Event) -> bool {
-    matches!(event, Event::Ingested(_) | Event::Deleted | Event::Documents { .. } | Event::Failed(_))
+    matches!(
+        event,
+        Event::Ingested(_)
+            | Event::Deleted
+            | Event::Documents { .. }
+            | Event::Ingest(_)
+            | Event::Versions { .. }
+            | Event::Unanswered { .. }
+            | Event::Failed(_)
+    )
 }
 
 async fn expired(env: &Env, job: &JobId) -> Failure {

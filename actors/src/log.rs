@@ -259,8 +259,8 @@ mod tests {
     fn finished() -> TurnEvent {
         let (usage, citations) = (Default::default(), Vec::new());
         let (text, reasoning, tool_calls) = ("ab".into(), String::new(), Vec::new());
-        let (finish_reason, degraded) = (FinishReason::Stop, false);
-        TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded }
+        let (finish_reason, degraded, origin) = (FinishReason::Stop, false, protocol::Origin::Model);
+        TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded, origin }
     }
 
     #[tokio::test]

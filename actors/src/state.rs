@@ -7,7 +7,8 @@ use crate::{
 };
 use bytes::Bytes;
 use protocol::{
-    ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Role, SessionId, Timestamp, Usage, WorkerId,
+    ChatMessage, Citation, ClientMessageId, FinishReason, JobId, Lang, Origin, Role, SessionId, Timestamp, Usage,
+    WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -78,6 +79,9 @@ pub struct TurnRecord {
     /// Whether it was answered without the model.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub degraded: bool,
+    /// Where the answer is from.
+    #[serde(default, skip_serializing_if = "Origin::is_model")]
+    pub origin: Origin,
     /// Bytes of each piece in which the text was shown, so that a reader who comes back goes on where it was; only of the
     /// last few answers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -208,7 +212,7 @@ mod tests {
         for number in 0..8 {
             let (job, finish_reason) = (JobId::parse(format!("j{number}")).unwrap(), FinishReason::Stop);
             let (usage, degraded, pieces) = (Usage::default(), false, vec![2]);
-            let turn = TurnRecord { job, last_seq: 2, finish_reason, usage, degraded, pieces };
+            let turn = TurnRecord { job, last_seq: 2, finish_reason, usage, degraded, origin: Origin::Model, pieces };
             let answer = StoredMessage { turn: Some(turn), ..message(Role::Assistant, "ab") };
             view.append(message(Role::User, "?"), answer, 100, 1000);
         }

@@ -100,6 +100,7 @@ async fn send(client: &reqwest::Client, ingest: &Ingest, file: &DocumentFile) ->
         DocumentFormat::Markdown => "text/markdown",
         DocumentFormat::Text => "text/plain",
         DocumentFormat::FaqCsv => "text/csv",
+        _ => anyhow::bail!("this build does not send the format"),
     };
     let url = format!("{}/v1/documents", ingest.url.trim_end_matches('/'));
     let response = client

@@ -1,7 +1,7 @@
 //! A turn's whole answer, for clients that do not stream.
 
 use crate::{admission::Permit, reading::Reading};
-use protocol::{Citation, ErrorCode, Failure, FinishReason, TokenLogprob, ToolCall, TurnEvent, Usage};
+use protocol::{Citation, ErrorCode, Failure, FinishReason, Origin, TokenLogprob, ToolCall, TurnEvent, Usage};
 use serde::Serialize;
 
 /// How a turn ended well.
@@ -27,6 +27,9 @@ pub(crate) struct Answer {
     /// Whether it is not the model's answer.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) degraded: bool,
+    /// Where it is from.
+    #[serde(skip_serializing_if = "Origin::is_model")]
+    pub(crate) origin: Origin,
 }
 
 impl Answer {
@@ -36,7 +39,16 @@ impl Answer {
         while let Some((_, event)) = turn.next().await {
             permit.see(&event);
             match event {
-                TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded } => {
+                TurnEvent::Finished {
+                    text,
+                    finish_reason,
+                    usage,
+                    citations,
+                    reasoning,
+                    tool_calls,
+                    degraded,
+                    origin,
+                } => {
                     let logprobs = told;
                     return Ok(Self {
                         text,
@@ -47,6 +59,7 @@ impl Answer {
                         reasoning,
                         tool_calls,
                         degraded,
+                        origin,
                     });
                 }
                 TurnEvent::Failed(failure) => return Err(failure),

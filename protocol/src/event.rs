@@ -1,6 +1,9 @@
 //! What workers answer.
 
-use crate::{DocumentInfo, DocumentReport, Failure, JobId, Retrieved, TokenLogprob, ToolCallDelta, WorkerId};
+use crate::{
+    DocumentInfo, DocumentReport, Failure, IngestReport, JobId, Retrieved, TokenLogprob, ToolCallDelta,
+    UnansweredQuestion, VersionInfo, WorkerId,
+};
 use serde::{Deserialize, Serialize};
 
 /// A batch of consecutive frames of one attempt at one job.
@@ -66,6 +69,18 @@ pub enum Event {
     Documents {
         /// By id.
         documents: Vec<DocumentInfo>,
+    },
+    /// The outcome of jobs on an ingest.
+    Ingest(IngestReport),
+    /// The outcome of [`crate::KnowledgeJob::Versions`] and of jobs that serve another version.
+    Versions {
+        /// Newest first.
+        versions: Vec<VersionInfo>,
+    },
+    /// The outcome of [`crate::KnowledgeJob::Unanswered`] and [`crate::KnowledgeJob::Dismiss`].
+    Unanswered {
+        /// Those that are asked most first.
+        questions: Vec<UnansweredQuestion>,
     },
     /// The job cannot be done.
     Failed(Failure),

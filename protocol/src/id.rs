@@ -116,6 +116,17 @@ id!(
     ClientMessageId,
     128
 );
+id!(
+    /// Documents that are published together.
+    IngestId,
+    64
+);
+id!(
+    /// The SHA-256 of a document's original, 64 hexadecimal digits.
+    ContentHash,
+    64
+);
+random_id!(IngestId, "ing_");
 random_id!(SessionId, "ses_");
 random_id!(JobId, "job_");
 random_id!(NodeId, "node-");

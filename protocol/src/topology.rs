@@ -69,6 +69,8 @@ pub const AFFINITY_MAX_AGE_MS: u64 = 30 * 60 * 1000;
 pub const OWN_EXPIRES_MS: u32 = 61 * 60 * 1000;
 /// The fanout exchange of [`crate::Cancel`].
 pub const CANCEL: &str = "x.cancel";
+/// The fanout exchange of [`crate::KnowledgeNews`].
+pub const KNOWLEDGE: &str = "x.knowledge";
 /// Frames that a node's reply queue holds at most.
 pub const REPLIES_MAX: u32 = 100_000;
 

@@ -70,9 +70,47 @@ pub enum TurnEvent {
         /// reach: a curated answer, or a word about it and the offer of a person.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         degraded: bool,
+        /// Where the answer is from.
+        #[serde(default, skip_serializing_if = "Origin::is_model")]
+        origin: Origin,
     },
     /// There is no answer.
     Failed(Failure),
+}
+
+/// Where an answer is from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// The model, from the passages it was given.
+    #[default]
+    Model,
+    /// A curated answer, word by word.
+    Faq,
+    /// An answer that the model gave to the same question before.
+    Cache,
+    /// Nobody: the knowledge does not answer the question, which is what the customer is told.
+    Abstained,
+    /// A greeting or thanks, answered in kind.
+    Courtesy,
+}
+
+impl Origin {
+    /// Whether it is the model, as by default.
+    pub fn is_model(&self) -> bool {
+        *self == Self::Model
+    }
+
+    /// The name on the wire and in metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Faq => "faq",
+            Self::Cache => "cache",
+            Self::Abstained => "abstained",
+            Self::Courtesy => "courtesy",
+        }
+    }
 }
 
 impl TurnEvent {

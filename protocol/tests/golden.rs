@@ -5,11 +5,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use protocol::{
-    Aside, Cancel, ChatMessage, Citation, ClientMessageId, DocumentFormat, DocumentId, DocumentInfo, DocumentReport,
-    Envelope, ErrorCode, Event, Failure, FaqMatch, FinishReason, Format, InferenceJob, JobId, KnowledgeJob, Lang,
-    Logprob, NodeId, Passage, PeerAsk, PeerCall, PeerMessage, PeerNews, PeerWord, Priority, Reply, RetrievalJob,
-    Retrieved, Role, Sampling, SessionId, Submit, TenantId, Timestamp, TokenLogprob, Tool, ToolCall, ToolCallDelta,
-    ToolChoice, Tools, TurnEvent, Usage, WorkerId,
+    Aside, Cancel, ChatMessage, Citation, ClientMessageId, ContentHash, DocumentFormat, DocumentId, DocumentInfo,
+    DocumentOutcome, DocumentReport, Envelope, ErrorCode, Event, Failure, FaqMatch, FinishReason, Format, InferenceJob,
+    IngestCounts, IngestId, IngestReport, IngestState, JobId, KnowledgeJob, KnowledgeNews, KnowledgeVersion, Lang,
+    Logprob, NodeId, Origin, Original, Outcome, Passage, PeerAsk, PeerCall, PeerMessage, PeerNews, PeerWord, Priority,
+    QuantizedVector, Reply, RetrievalJob, Retrieved, Role, Sampling, SessionId, Submit, TenantId, Timestamp,
+    TokenLogprob, Tool, ToolCall, ToolCallDelta, ToolChoice, Tools, TurnEvent, UnansweredQuestion, Usage, VersionInfo,
+    WorkerId,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::json;
@@ -105,7 +107,7 @@ fn jobs() {
     let tools = Tools { offered: vec![weather], choice, single: true };
     let messages = vec![called, result];
     check("inference_job_tools", &envelope(InferenceJob { messages, tools, thinking: Some(false), ..plain }));
-    check("retrieval_job", &envelope(RetrievalJob { query: "如何退货?".into(), lang: Lang::zh(), top_k: 5 }));
+    check("retrieval_job", &envelope(RetrievalJob::new("如何退货?", Lang::zh(), 5)));
     let put = KnowledgeJob::Put {
         name: "returns.md".into(),
         format: DocumentFormat::Markdown,
@@ -114,7 +116,75 @@ fn jobs() {
     check("knowledge_job_put", &envelope(put));
     check("knowledge_job_delete", &envelope(KnowledgeJob::Delete { document: document() }));
     check("knowledge_job_list", &envelope(KnowledgeJob::List));
+    knowledge_jobs();
     check("cancel", &Cancel { job: job() });
+}
+
+fn ingest() -> IngestId {
+    IngestId::parse("ing_1").unwrap()
+}
+
+fn knowledge_jobs() {
+    let original = Original { hash: ContentHash::parse("ab".repeat(32)).unwrap(), bytes: 9 };
+    let (name, format) = ("returns.pdf".into(), DocumentFormat::Pdf);
+    let jobs = [
+        KnowledgeJob::Add { name, format, original, ingest: Some(ingest()) },
+        KnowledgeJob::Begin { ingest: ingest() },
+        KnowledgeJob::Publish { ingest: ingest(), remove_others: true },
+        KnowledgeJob::Abort { ingest: ingest() },
+        KnowledgeJob::Progress { ingest: ingest(), after: Some("a.md".into()) },
+        KnowledgeJob::Versions,
+        KnowledgeJob::Rollback { to: Some(KnowledgeVersion(2)) },
+        KnowledgeJob::Rebuild,
+        KnowledgeJob::Unanswered,
+        KnowledgeJob::Dismiss { until: Timestamp(1_000) },
+    ];
+    check("knowledge_jobs", &jobs.map(envelope).to_vec());
+    let news = KnowledgeNews { tenant: TenantId::parse("demo").unwrap(), version: KnowledgeVersion(3) };
+    check("knowledge_news", &news);
+}
+
+fn knowledge_outcomes() -> Vec<Event> {
+    let outcome = DocumentOutcome {
+        name: "returns.pdf".into(),
+        document: document(),
+        outcome: Outcome::Failed,
+        passages: 0,
+        bytes: 9,
+        warnings: vec!["page 3 is empty".into()],
+        failure: Some(Failure::new(ErrorCode::UnreadableDocument, "it is encrypted")),
+    };
+    let report = IngestReport {
+        ingest: ingest(),
+        state: IngestState::Open,
+        version: Some(KnowledgeVersion(3)),
+        counts: IngestCounts { failed: 1, ..IngestCounts::default() },
+        documents: vec![outcome],
+        next: Some("returns.pdf".into()),
+        begun: Timestamp(1_000),
+    };
+    let version = VersionInfo {
+        version: KnowledgeVersion(3),
+        base: KnowledgeVersion(2),
+        published: Timestamp(1_000),
+        embedder: "bge:1".into(),
+        documents: 2,
+        passages: 9,
+        served: true,
+    };
+    let question = UnansweredQuestion {
+        question: "Do you sell bicycles?".into(),
+        lang: Lang::en(),
+        count: 2,
+        last: Timestamp(1_000),
+        confidence: 0.25,
+        wordings: vec!["Any bikes?".into()],
+    };
+    vec![
+        Event::Ingest(report),
+        Event::Versions { versions: vec![version] },
+        Event::Unanswered { questions: vec![question] },
+    ]
 }
 
 fn call() -> ToolCall {
@@ -168,8 +238,15 @@ fn replies() {
         question: "How long?".into(),
         answer: "30 days".into(),
         score: 0.875,
+        confidence: 0.5,
     };
-    let retrieved = Retrieved { passages: vec![passage], faq: Some(faq) };
+    let retrieved = Retrieved {
+        passages: vec![passage],
+        faq: Some(faq),
+        version: KnowledgeVersion(3),
+        confidence: Some(0.75),
+        vector: Some(QuantizedVector::of(&[0.6, -0.8])),
+    };
     check(
         "reply_retrieved",
         &Reply { job: job(), attempt: 0, delivery: 0, seq: 0, events: vec![Event::Retrieved(retrieved)] },
@@ -181,6 +258,8 @@ fn replies() {
         Event::Documents { documents: vec![info()] },
         Event::Failed(Failure::invalid("name", "name must not be empty")),
     ];
+    let outcomes = Reply { job: job(), attempt: 0, delivery: 0, seq: 0, events: knowledge_outcomes() };
+    check("reply_knowledge_outcomes", &outcomes);
     check("reply_knowledge", &Reply { job: job(), attempt: 0, delivery: 0, seq: 0, events });
 }
 
@@ -212,6 +291,7 @@ fn turn() {
         reasoning: String::new(),
         tool_calls: Vec::new(),
         degraded: false,
+        origin: Origin::Model,
     };
     let called = TurnEvent::Finished {
         text: String::new(),
@@ -221,6 +301,7 @@ fn turn() {
         reasoning: "Hm".into(),
         tool_calls: vec![call()],
         degraded: false,
+        origin: Origin::Model,
     };
     let sorry = TurnEvent::Finished {
         text: "Sorry".into(),
@@ -230,6 +311,7 @@ fn turn() {
         reasoning: String::new(),
         tool_calls: Vec::new(),
         degraded: true,
+        origin: Origin::Faq,
     };
     let events = vec![
         TurnEvent::Retrieved { citations: vec![citation()] },

@@ -63,6 +63,21 @@ pub const RECONNECTS: &str = "frontdesk_broker_reconnects_total";
 pub const RETRIEVAL_DURATION: &str = "frontdesk_retrieval_duration_seconds";
 /// Passages in the index, by `tenant`.
 pub const PASSAGES: &str = "frontdesk_passages";
+/// Answers, by `tenant` and `origin` (see `protocol::Origin`).
+pub const ANSWERS: &str = "frontdesk_answers_total";
+/// Looks into the answer cache, by `result` (`exact`, `semantic`, `waited` for the same question's answer, `refused` since
+/// what was found rests on other passages, `miss`).
+pub const CACHE_LOOKUPS: &str = "frontdesk_answer_cache_lookups_total";
+/// Answers in the answer cache of this process.
+pub const CACHE_ENTRIES: &str = "frontdesk_answer_cache_entries";
+/// Questions that the knowledge did not answer, by `tenant`.
+pub const UNANSWERED: &str = "frontdesk_questions_unanswered_total";
+/// The version that a tenant is served from, by `tenant`.
+pub const KNOWLEDGE_SERVED: &str = "frontdesk_knowledge_version";
+/// Versions published, by `result` (`ok`, `failed`).
+pub const KNOWLEDGE_PUBLISHED: &str = "frontdesk_knowledge_published_total";
+/// Searches answered without the search index since it did not answer, by `why`.
+pub const INDEX_MISSED: &str = "frontdesk_search_index_missed_total";
 /// Documents ingested, by `result` (`ok`, `failed`).
 pub const INGESTED: &str = "frontdesk_documents_ingested_total";
 /// 1 while a `device` of a GPU worker works, 0 once it has failed. The engine's metrics below have this label, too, where they tell
@@ -113,6 +128,11 @@ const COUNTERS: &[(&str, &str)] = &[
     (SETTLED, "Deliveries settled by queue and how"),
     (RECONNECTS, "Times the connection to the broker was renewed"),
     (INGESTED, "Documents ingested by result"),
+    (ANSWERS, "Answers by tenant and origin"),
+    (CACHE_LOOKUPS, "Looks into the answer cache by result"),
+    (UNANSWERED, "Questions that the knowledge did not answer by tenant"),
+    (KNOWLEDGE_PUBLISHED, "Versions of knowledge published by result"),
+    (INDEX_MISSED, "Searches answered without the search index by why"),
     (ENGINE_PROMPT_TOKENS, "Tokens prefilled"),
     (ENGINE_PREFIX_QUERIES, "Tokens of the prompts that were started"),
     (ENGINE_PREFIX_HITS, "Tokens of prompts that were in the prefix cache"),
@@ -127,6 +147,8 @@ const GAUGES: &[(&str, &str)] = &[
     (LIMITS_LOCAL, "Whether quotas are kept by this node alone"),
     (DEAD_LETTERS, "Dead letters in the queue"),
     (PASSAGES, "Passages in the index by tenant"),
+    (CACHE_ENTRIES, "Answers in the answer cache"),
+    (KNOWLEDGE_SERVED, "The version of its knowledge that a tenant is served from"),
     (DEVICE_UP, "Whether a GPU worker's device works"),
     (ENGINE_RUNNING, "Sequences in the running batch"),
     (ENGINE_WAITING, "Sequences that wait for a slot"),

@@ -45,6 +45,7 @@ pub fn read(
         DocumentFormat::Markdown => (chunk::markdown(name, content, limits), Vec::new()),
         DocumentFormat::Text => (chunk::text(name, content, limits), Vec::new()),
         DocumentFormat::FaqCsv => curated(name, content)?,
+        _ => return Err(unreadable("this build does not read the format; send Markdown, text or CSV")),
     };
     let Chunked { title, chunks } = chunked;
     if chunks.is_empty() {

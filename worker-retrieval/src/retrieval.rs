@@ -73,7 +73,7 @@ impl Retrieval {
         let top = usize::from(job.top_k).min(MAX_TOP_K);
         let mut found = self.find(tenant, &job.query, top)?;
         let faq = found.faq.take();
-        Ok(Retrieved { passages: rank(found, Mode::Hybrid, top), faq })
+        Ok(Retrieved { passages: rank(found, Mode::Hybrid, top), faq, ..Retrieved::default() })
     }
 
     /// The `top` passages about `query`, ranked in one of three ways.
@@ -119,6 +119,7 @@ impl Retrieval {
                 was_there.then_some(Event::Deleted).ok_or_else(missing)
             }
             KnowledgeJob::List => Ok(Event::Documents { documents: self.list(tenant)? }),
+            _ => Err(Failure::new(ErrorCode::Unavailable, "this worker is older than the job and cannot do it")),
         }
     }
 

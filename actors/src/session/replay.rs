@@ -16,14 +16,14 @@ pub(super) fn replay_turn(view: &SessionView, job: &JobId) -> Option<TurnStream>
 
 /// The events keep their numbers where the sizes of the pieces are still known; else the text is one piece.
 fn replayed(stored: &StoredMessage) -> Option<TurnStream> {
-    let TurnRecord { job, last_seq, finish_reason, usage, degraded, pieces } = stored.turn.clone()?;
+    let TurnRecord { job, last_seq, finish_reason, usage, degraded, origin, pieces } = stored.turn.clone()?;
     let (text, citations) = (stored.content.clone(), stored.citations.clone());
     let mut events = vec![(0, TurnEvent::Retrieved { citations: citations.clone() })];
     let tokens = cut(&text, &pieces).into_iter().filter(|piece| !piece.is_empty()).map(TurnEvent::token);
     events.extend((1..).zip(tokens));
     let last_seq = last_seq.max(events.len() as u64);
     let (reasoning, tool_calls) = (String::new(), Vec::new());
-    let last = TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded };
+    let last = TurnEvent::Finished { text, finish_reason, usage, citations, reasoning, tool_calls, degraded, origin };
     events.push((last_seq, last));
     Some(TurnLog::replay(job, events).reader())
 }

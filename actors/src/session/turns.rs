@@ -11,7 +11,9 @@ use crate::{
 };
 use actix::{ActorFutureExt, AsyncContext, Context, SpawnHandle, StreamHandler, WrapFuture};
 use futures_util::stream::unfold;
-use protocol::{ErrorCode, Failure, FinishReason, JobId, Lang, Role, Submit, Timestamp, TurnEvent, Usage, WorkerId};
+use protocol::{
+    ErrorCode, Failure, FinishReason, JobId, Lang, Origin, Role, Submit, Timestamp, TurnEvent, Usage, WorkerId,
+};
 use std::time::Duration;
 use tracing::Span;
 
@@ -61,6 +63,7 @@ impl Pending {
             reasoning: String::new(),
             tool_calls: Vec::new(),
             degraded: false,
+            origin: Origin::Model,
         });
     }
 }
@@ -111,9 +114,9 @@ impl Running {
             client_message_id: submit.client_message_id.clone(),
             turn: None,
         };
-        let Answer { text, reason, usage, citations, last_seq, degraded, .. } = answer;
+        let Answer { text, reason, usage, citations, last_seq, degraded, origin, .. } = answer;
         let (job, pieces) = (self.log.job().clone(), self.journal.pieces.clone());
-        let turn = TurnRecord { job, last_seq, finish_reason: reason, usage, degraded, pieces };
+        let turn = TurnRecord { job, last_seq, finish_reason: reason, usage, degraded, origin, pieces };
         let answer = StoredMessage {
             role: Role::Assistant,
             content: text,

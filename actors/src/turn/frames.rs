@@ -29,7 +29,13 @@ impl Turn {
                     return self.finished(reason, usage, todo);
                 }
                 Event::Failed(failure) => return self.engine_failed(failure, todo),
-                Event::Retrieved(_) | Event::Ingested(_) | Event::Deleted | Event::Documents { .. } => {}
+                Event::Retrieved(_)
+                | Event::Ingested(_)
+                | Event::Deleted
+                | Event::Documents { .. }
+                | Event::Ingest(_)
+                | Event::Versions { .. }
+                | Event::Unanswered { .. } => {}
             }
             if !matches!(self.phase, Phase::Generating(_)) {
                 return;

@@ -5,8 +5,8 @@ use crate::{
     prompt::Prompt,
 };
 use protocol::{
-    Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Priority, Reply, RetrievalJob, Sampling, Timestamp,
-    ToolCall, Tools, TurnEvent, Usage, WorkerId,
+    Citation, Failure, FinishReason, InferenceJob, JobId, Lang, Origin, Priority, Reply, RetrievalJob, Sampling,
+    Timestamp, ToolCall, Tools, TurnEvent, Usage, WorkerId,
 };
 
 /// What a turn is about; does not change while it runs.
@@ -79,7 +79,7 @@ pub struct Knowledge {
 
 impl Knowledge {
     pub(super) fn job(&self, lang: &Lang) -> RetrievalJob {
-        RetrievalJob { query: self.query.clone(), lang: lang.clone(), top_k: self.top_k }
+        RetrievalJob::new(&self.query, lang.clone(), self.top_k)
     }
 }
 
@@ -179,12 +179,14 @@ pub struct Answer {
     pub last_seq: u64,
     /// Whether it was said without the model.
     pub degraded: bool,
+    /// Where it is from.
+    pub origin: Origin,
 }
 
 impl Answer {
     /// The event that tells it.
     pub fn event(&self) -> TurnEvent {
-        let Self { text, reason, usage, citations, reasoning, tool_calls, degraded, .. } = self.clone();
-        TurnEvent::Finished { text, finish_reason: reason, usage, citations, reasoning, tool_calls, degraded }
+        let Self { text, reason, usage, citations, reasoning, tool_calls, degraded, origin, .. } = self.clone();
+        TurnEvent::Finished { text, finish_reason: reason, usage, citations, reasoning, tool_calls, degraded, origin }
     }
 }

@@ -41,7 +41,7 @@ use crate::{
 };
 use generation::{Generation, Taken};
 use protocol::{
-    Citation, ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, Passage, Priority, Reply,
+    Citation, ErrorCode, Event, Failure, FaqMatch, FinishReason, InferenceJob, JobId, Origin, Passage, Priority, Reply,
     RetrievalJob, Timestamp, TurnEvent, Usage,
 };
 use said::Said;
@@ -280,7 +280,8 @@ impl Turn {
         let Said { text, reasoning, calls, .. } = &self.said;
         let (text, reasoning, tool_calls) = (text.clone(), reasoning.clone(), calls.clone());
         let (last_seq, degraded) = (self.emitted + u64::from(self.untold.is_some()), self.degraded.is_some());
-        Answer { text, reason, usage, citations, reasoning, tool_calls, last_seq, degraded }
+        let origin = Origin::Model;
+        Answer { text, reason, usage, citations, reasoning, tool_calls, last_seq, degraded, origin }
     }
 
     fn committed(&mut self, failure: Option<Failure>, todo: &mut Vec<Effect>) {

@@ -116,9 +116,10 @@ impl FakeWorker {
             question: "I forgot it".into(),
             answer: CURATED.into(),
             score,
+            confidence: 0.0,
         };
         let passage = Passage { document, chunk: 0, title: "Passwords".into(), text, score: 1.0 };
-        let found = Event::Retrieved(Retrieved { passages: vec![passage], faq: Some(faq) });
+        let found = Event::Retrieved(Retrieved { passages: vec![passage], faq: Some(faq), ..Retrieved::default() });
         let failed = || Event::Failed(Failure::new(ErrorCode::Unavailable, "the index is away"));
         self.answer(&job, if self.is_blind.load(Ordering::SeqCst) { failed() } else { found }).await;
         delivery.ack().await.unwrap();
@@ -141,6 +142,7 @@ impl FakeWorker {
                 replaced: false,
                 warnings: Vec::new(),
             }),
+            other => panic!("this worker does not know {other:?}"),
         };
         self.answer(&job, event).await;
         delivery.ack().await.unwrap();

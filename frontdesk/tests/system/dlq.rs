@@ -44,7 +44,7 @@ fn job(tenant: &str, id: &str) -> Vec<u8> {
         deadline: Timestamp(1),
         published: SystemClock.now(),
         traceparent: None,
-        body: RetrievalJob { query: SECRET.into(), lang: Lang::en(), top_k: 3 },
+        body: RetrievalJob::new(SECRET, Lang::en(), 3),
     };
     serde_json::to_vec(&envelope).unwrap()
 }

@@ -163,7 +163,7 @@ async fn retrieve(broker: Arc<dyn Broker>, job: Envelope<RetrievalJob>) {
     let document = DocumentId::parse("faq").unwrap();
     let (title, text) = ("Greetings".to_string(), "We greet the world.".to_string());
     let passages = vec![Passage { document, chunk: 0, title, text, score: 0.5 }];
-    Answer { broker, job, seq: 0 }.send(Event::Retrieved(Retrieved { passages, faq: None })).await;
+    Answer { broker, job, seq: 0 }.send(Event::Retrieved(Retrieved { passages, ..Retrieved::default() })).await;
 }
 
 async fn ingest(broker: Arc<dyn Broker>, job: Envelope<KnowledgeJob>, documents: Documents) {
@@ -189,5 +189,6 @@ fn apply(tenant: &TenantId, job: KnowledgeJob, documents: &Documents) -> Event {
             let own = documents.iter().filter(|((owner, _), _)| owner == tenant);
             Event::Documents { documents: own.map(|(_, document)| document.clone()).collect() }
         }
+        other => panic!("this worker does not know {other:?}"),
     }
 }

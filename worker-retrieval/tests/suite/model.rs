@@ -104,7 +104,7 @@ fn with_a_model_per_language_both_find_their_answers() {
 
 fn find_the_curated_answer(retrieval: &Retrieval) {
     for (query, lang) in [("如何重置密码?", Lang::zh()), ("How do I reset my password?", Lang::en())] {
-        let job = RetrievalJob { query: query.into(), lang, top_k: 5 };
+        let job = RetrievalJob::new(query, lang, 5);
         let faq = retrieval.search(&tenant("demo"), &job).unwrap().faq.unwrap();
         assert_eq!(faq.question, query);
         assert!(faq.score > 0.99, "{}", faq.score);

@@ -99,7 +99,7 @@ fn put(name: &str, content: &str) -> KnowledgeJob {
 }
 
 fn ask(query: &str) -> RetrievalJob {
-    RetrievalJob { query: query.into(), lang: Lang::en(), top_k: 3 }
+    RetrievalJob::new(query, Lang::en(), 3)
 }
 
 #[tokio::test(flavor = "multi_thread")]

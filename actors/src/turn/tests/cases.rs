@@ -53,7 +53,7 @@ pub(super) fn delivered(job: &str, attempt: u32, delivery: u64, seq: u64, events
 pub(super) fn found() -> Event {
     let document = DocumentId::parse("faq").unwrap();
     let passage = Passage { document, chunk: 0, title: "Passwords".into(), text: "Press reset.".into(), score: 1.0 };
-    Event::Retrieved(Retrieved { passages: vec![passage], faq: None })
+    Event::Retrieved(Retrieved { passages: vec![passage], ..Retrieved::default() })
 }
 
 pub(super) fn started() -> Event {

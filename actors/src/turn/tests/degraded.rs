@@ -32,7 +32,11 @@ fn generating(score: f32) -> Turn {
 fn curated(score: f32, passages: Vec<Passage>) -> Event {
     let (document, question) = (DocumentId::parse("faq").unwrap(), "Forgot my password".to_string());
     let answer = "Press Forgot.".to_string();
-    Event::Retrieved(Retrieved { passages, faq: Some(FaqMatch { document, chunk: 7, question, answer, score }) })
+    Event::Retrieved(Retrieved {
+        passages,
+        faq: Some(FaqMatch { document, chunk: 7, question, answer, score, confidence: 0.0 }),
+        ..Retrieved::default()
+    })
 }
 
 fn judged(effects: &[Effect]) -> Vec<(Part, Verdict)> {

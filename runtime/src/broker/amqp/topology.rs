@@ -8,8 +8,8 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 use protocol::topology::{
-    AFFINITY, CANCEL, DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, INFERENCE, OWN_EXPIRES_MS, OWN_MAX, OwnQueue,
-    REPLIES_MAX, WORK_QUEUES, WorkQueue,
+    AFFINITY, CANCEL, DEAD_LETTERS, DEAD_LETTERS_MAX, DELIVERY_LIMIT, INFERENCE, KNOWLEDGE, OWN_EXPIRES_MS, OWN_MAX,
+    OwnQueue, REPLIES_MAX, WORK_QUEUES, WorkQueue,
 };
 
 fn arguments<const N: usize>(entries: [(&str, AMQPValue); N]) -> FieldTable {
@@ -41,6 +41,7 @@ pub(super) async fn declare_all(connection: &Connection) -> Result<(), BrokerErr
     }
     declare_dead_letters(&channel).await?;
     declare_fanout(&channel, CANCEL).await?;
+    declare_fanout(&channel, KNOWLEDGE).await?;
     declare_exchange(&channel, AFFINITY, ExchangeKind::Direct).await?;
     channel.close(200, "declared".into()).await.map_err(broken)
 }

@@ -75,7 +75,7 @@ impl Document {
     /// Curated answer `chunk` with its score.
     pub fn faq(&self, chunk: usize, score: f32) -> Option<FaqMatch> {
         let Passage { document, chunk, title, text, score } = self.passage(chunk, score)?;
-        Some(FaqMatch { document, chunk, question: title, answer: text, score })
+        Some(FaqMatch { document, chunk, question: title, answer: text, score, confidence: 0.0 })
     }
 }
 
