@@ -2,7 +2,7 @@
 
 use crate::{Build, Change, Document, FaqEntry, Ingest, Question, Staged, Work};
 use async_trait::async_trait;
-use protocol::{ContentHash, IngestId, KnowledgeVersion, TenantId, Timestamp, VersionInfo};
+use protocol::{ContentHash, DocumentId, IngestId, KnowledgeVersion, TenantId, Timestamp, VersionInfo};
 use std::time::Duration;
 
 /// Why the catalogue did not do it.
@@ -38,6 +38,14 @@ pub trait Versions: Send + Sync + 'static {
     /// The documents of a version, by id; none of version 0.
     async fn documents(&self, tenant: &TenantId, version: KnowledgeVersion) -> Result<Vec<Document>, CatalogError>;
 
+    /// One document of a version.
+    async fn document(
+        &self,
+        tenant: &TenantId,
+        version: KnowledgeVersion,
+        id: &DocumentId,
+    ) -> Result<Option<Document>, CatalogError>;
+
     /// What leads from `from` to `to`, a later version. `from` 0 gives all documents of `to`.
     async fn changes(
         &self,
@@ -72,8 +80,9 @@ pub trait Versions: Send + Sync + 'static {
     /// Serves a version that is kept; [`CatalogError::Conflict`] while a build runs.
     async fn rollback(&self, tenant: &TenantId, to: KnowledgeVersion, now: Timestamp) -> Result<(), CatalogError>;
 
-    /// Forgets versions below `oldest`, which is not above the served one, and documents that were removed by then.
-    async fn prune(&self, tenant: &TenantId, oldest: KnowledgeVersion) -> Result<(), CatalogError>;
+    /// Forgets versions below `oldest`, which is not above the served one, and documents that were removed by then. Returns
+    /// the originals of these; others may still need them.
+    async fn prune(&self, tenant: &TenantId, oldest: KnowledgeVersion) -> Result<Vec<ContentHash>, CatalogError>;
 
     /// Of `hashes`, those that a kept version or an open ingest still needs.
     async fn needed(&self, tenant: &TenantId, hashes: &[ContentHash]) -> Result<Vec<ContentHash>, CatalogError>;
@@ -106,11 +115,14 @@ pub trait Ingests: Send + Sync + 'static {
         most: usize,
     ) -> Result<Vec<Staged>, CatalogError>;
 
+    /// Ends an open ingest that changes nothing; `version` is what is served and holds all of it.
+    async fn close(&self, tenant: &TenantId, ingest: &IngestId, version: KnowledgeVersion) -> Result<(), CatalogError>;
+
     /// Gives an open ingest up.
     async fn abort(&self, tenant: &TenantId, ingest: &IngestId) -> Result<(), CatalogError>;
 
-    /// Forgets ingests that began before `before`.
-    async fn forget_ingests(&self, tenant: &TenantId, before: Timestamp) -> Result<(), CatalogError>;
+    /// Forgets ingests that began before `before`. Returns the originals of their documents; others may still need them.
+    async fn forget_ingests(&self, tenant: &TenantId, before: Timestamp) -> Result<Vec<ContentHash>, CatalogError>;
 }
 
 /// Questions that were not answered.
