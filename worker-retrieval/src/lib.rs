@@ -6,6 +6,7 @@
 //! Everything below [`Retrieval::run`] blocks and runs on blocking threads. Searches read snapshots and wait for no
 //! ingest; the jobs on one tenant's documents are done one after another, in the order in which they came.
 
+mod analyzer;
 pub mod chunk;
 pub mod config;
 pub mod embed;

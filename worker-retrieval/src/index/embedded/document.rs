@@ -1,6 +1,7 @@
 //! A document in memory, and its way to tantivy and back.
 
-use super::{analyzer, schema::Fields};
+use super::schema::Fields;
+use crate::analyzer;
 use crate::index::{NewDocument, NewPassage};
 use protocol::{DocumentId, DocumentInfo, FaqMatch, Passage};
 use tantivy::{TantivyDocument, schema::Value};

@@ -3,7 +3,6 @@
 //! `<dir>/meta.json` says whose vectors these are, `<dir>/lock` keeps a second process out, and
 //! `<dir>/tenants/<tenant>/` holds one tenant: there is no query that could reach into another's directory.
 
-mod analyzer;
 mod document;
 mod meta;
 mod schema;

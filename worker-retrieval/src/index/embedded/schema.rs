@@ -1,6 +1,6 @@
 //! How a passage lies in tantivy: one tantivy document each, the document's own facts with its first passage.
 
-use super::analyzer::Script;
+use crate::analyzer::Script;
 use tantivy::schema::{
     Field, IndexRecordOption, STORED, STRING, Schema, SchemaBuilder, TextFieldIndexing, TextOptions,
 };

@@ -1,10 +1,10 @@
 //! One state of a tenant's index: what a search sees from its start to its end.
 
 use super::{
-    analyzer,
     document::{self, Document, Row},
     schema::Fields,
 };
+use crate::analyzer;
 use crate::index::{Found, Query};
 use protocol::{DocumentId, DocumentInfo, Passage};
 use std::{collections::BTreeMap, sync::Arc};

@@ -1,6 +1,7 @@
 //! One tenant's index: a tantivy directory, its single writer, and the state that searches see.
 
-use super::{Limits, analyzer::Script, document, document::Document, schema::Fields, snapshot::Snapshot};
+use super::{Limits, document, document::Document, schema::Fields, snapshot::Snapshot};
+use crate::analyzer::Script;
 use crate::index::{Found, IndexError, NewDocument, Query};
 use protocol::DocumentId;
 use std::{
