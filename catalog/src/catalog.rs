@@ -2,7 +2,7 @@
 
 use crate::{Build, Change, Document, FaqEntry, Ingest, Question, Staged, Work};
 use async_trait::async_trait;
-use protocol::{ContentHash, DocumentId, IngestId, KnowledgeVersion, TenantId, Timestamp, VersionInfo};
+use protocol::{ContentHash, DocumentId, IngestCounts, IngestId, KnowledgeVersion, TenantId, Timestamp, VersionInfo};
 use std::time::Duration;
 
 /// Why the catalogue did not do it.
@@ -114,6 +114,9 @@ pub trait Ingests: Send + Sync + 'static {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<Staged>, CatalogError>;
+
+    /// How many of an ingest's documents came to what; `removed` is that of the ingest.
+    async fn counts(&self, tenant: &TenantId, ingest: &IngestId) -> Result<IngestCounts, CatalogError>;
 
     /// Ends an open ingest that changes nothing; `version` is what is served and holds all of it.
     async fn close(&self, tenant: &TenantId, ingest: &IngestId, version: KnowledgeVersion) -> Result<(), CatalogError>;

@@ -1,7 +1,7 @@
 //! What the catalogue holds.
 
 use protocol::{
-    ContentHash, DocumentFormat, DocumentId, Failure, IngestId, IngestState, KnowledgeVersion, Lang, Original,
+    ContentHash, DocumentFormat, DocumentId, Failure, IngestId, IngestState, KnowledgeVersion, Lang, Original, Outcome,
     QuantizedVector, Timestamp,
 };
 
@@ -110,6 +110,8 @@ pub struct Staged {
     pub warnings: Vec<String>,
     /// Why it could not be read.
     pub failure: Option<Failure>,
+    /// In comparison with what was served when it was read.
+    pub outcome: Outcome,
 }
 
 /// A question that the knowledge did not answer.
