@@ -29,6 +29,11 @@ impl Key {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The SHA-256 of the object, if the key says it.
+    pub(crate) fn content(&self) -> Option<&str> {
+        self.0.split_once("/originals/").map(|(_, hash)| hash)
+    }
 }
 
 /// Why the archive did not do it.

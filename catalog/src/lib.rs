@@ -10,8 +10,12 @@
 
 mod archive;
 mod catalog;
+mod connect;
+mod objects;
+mod sql;
 mod words;
 
 pub use archive::{Archive, ArchiveError, Key};
 pub use catalog::{Catalog, CatalogError, Ingests, Questions, Versions};
+pub use connect::{connect, connect_archive};
 pub use words::{Build, Change, Document, FaqEntry, Ingest, Question, Staged, Work};
