@@ -2,7 +2,7 @@
 
 use super::{Fault, Sql, insert, rows, versions::is_kept};
 use crate::{Build, CatalogError, Work};
-use protocol::{KnowledgeVersion, TenantId, Timestamp};
+use protocol::{ContentHash, KnowledgeVersion, TenantId, Timestamp};
 use sqlx::{AnyConnection, AssertSqlSafe};
 use std::time::Duration;
 
@@ -103,7 +103,7 @@ impl Sql {
         insert::change(&mut tx, tenant, build, work).await?;
         insert::version(&mut tx, tenant, build, work, now).await?;
         if let Some(ingest) = &work.ingest {
-            self.close_ingest(&mut tx, tenant, ingest, build, &work.change).await?;
+            self.close_ingest(&mut tx, tenant, ingest, build.version, insert::dropped(&work.change)).await?;
         }
         let update = "UPDATE knowledge SET served = ?, build = 0, expires = 0 WHERE tenant = ?";
         let update = sqlx::query(update).bind(rows::int(build.version.0)).bind(tenant.as_str().to_owned());
@@ -134,20 +134,23 @@ impl Sql {
     }
 
     /// See [`crate::Versions::prune`].
-    pub(super) async fn forget_below(&self, tenant: &TenantId, oldest: KnowledgeVersion) -> Result<(), Fault> {
+    pub(super) async fn forget_below(
+        &self,
+        tenant: &TenantId,
+        oldest: KnowledgeVersion,
+    ) -> Result<Vec<ContentHash>, Fault> {
         let mut tx = self.begin().await?;
         if oldest > self.locked(&mut tx, tenant).await?.served {
             return Err(CatalogError::Conflict.into());
         }
-        let statements = [
-            "DELETE FROM versions WHERE tenant = ? AND version < ?",
-            "DELETE FROM documents WHERE tenant = ? AND removed <= ?",
-        ];
-        for statement in statements {
-            let delete = sqlx::query(statement).bind(tenant.as_str().to_owned()).bind(rows::int(oldest.0));
-            delete.execute(&mut *tx).await?;
-        }
-        tx.commit().await
+        let of =
+            |statement: &'static str| sqlx::query(statement).bind(tenant.as_str().to_owned()).bind(rows::int(oldest.0));
+        of("DELETE FROM versions WHERE tenant = ? AND version < ?").execute(&mut *tx).await?;
+        let gone = of("SELECT DISTINCT original FROM documents WHERE tenant = ? AND removed <= ?");
+        let gone = gone.fetch_all(&mut *tx).await?;
+        of("DELETE FROM documents WHERE tenant = ? AND removed <= ?").execute(&mut *tx).await?;
+        tx.commit().await?;
+        gone.iter().map(rows::hash).collect()
     }
 
     /// Reads and writes nothing of worth.

@@ -1,7 +1,7 @@
 //! A build's work as rows, many at once.
 
 use super::{Fault, rows};
-use crate::{Build, CatalogError, Document, FaqEntry, Work};
+use crate::{Build, CatalogError, Change, Document, FaqEntry, Work};
 use protocol::{DocumentId, TenantId, Timestamp};
 use sqlx::{Any, AnyConnection, QueryBuilder};
 use std::collections::BTreeSet;
@@ -30,6 +30,12 @@ pub(super) async fn change(tx: &mut AnyConnection, tenant: &TenantId, build: &Bu
         curate(tx, tenant, build, entries).await?;
     }
     Ok(())
+}
+
+/// How many documents go and are not replaced.
+pub(super) fn dropped(change: &Change) -> usize {
+    let put: BTreeSet<&DocumentId> = change.put.iter().map(|document| &document.id).collect();
+    change.removed.iter().filter(|id| !put.contains(id)).count()
 }
 
 async fn remove(tx: &mut AnyConnection, tenant: &TenantId, build: &Build, ids: &[&DocumentId]) -> Result<(), Fault> {

@@ -45,7 +45,7 @@ fn parsed<T: DeserializeOwned>(row: &AnyRow, column: &str) -> Result<T, Fault> {
     serde_json::from_str(&text(row, column)?).map_err(|_| damaged(column))
 }
 
-fn enumerated<T: DeserializeOwned>(row: &AnyRow, column: &str) -> Result<T, Fault> {
+pub(super) fn enumerated<T: DeserializeOwned>(row: &AnyRow, column: &str) -> Result<T, Fault> {
     serde_json::from_value(text(row, column)?.into()).map_err(|_| damaged(column))
 }
 
@@ -134,6 +134,7 @@ pub(super) fn staged(row: &AnyRow) -> Result<Staged, Fault> {
         recipe: text(row, "recipe")?,
         warnings: parsed(row, "warnings")?,
         failure: parsed(row, "failure")?,
+        outcome: enumerated(row, "outcome")?,
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{Fault, Sql, retried, rows};
 use crate::{Build, CatalogError, Change, Document, FaqEntry, Versions, Work};
 use async_trait::async_trait;
-use protocol::{ContentHash, KnowledgeVersion, TenantId, Timestamp, VersionInfo};
+use protocol::{ContentHash, DocumentId, KnowledgeVersion, TenantId, Timestamp, VersionInfo};
 use sqlx::{AnyConnection, QueryBuilder, any::AnyRow};
 use std::{collections::BTreeSet, time::Duration};
 
@@ -96,6 +96,18 @@ impl Versions for Sql {
         Ok(rows.iter().map(rows::document).collect::<Result<_, _>>()?)
     }
 
+    async fn document(
+        &self,
+        tenant: &TenantId,
+        version: KnowledgeVersion,
+        id: &DocumentId,
+    ) -> Result<Option<Document>, CatalogError> {
+        let statement = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT d.* {OF_VERSION} AND d.document = ?")));
+        let statement = statement.bind(tenant.as_str().to_owned()).bind(rows::int(version.0));
+        let row = statement.bind(id.as_str().to_owned()).fetch_optional(&self.pool).await.map_err(Fault::from)?;
+        Ok(row.as_ref().map(rows::document).transpose()?)
+    }
+
     async fn changes(
         &self,
         tenant: &TenantId,
@@ -140,7 +152,7 @@ impl Versions for Sql {
         retried(|| self.return_to(tenant, to, now)).await
     }
 
-    async fn prune(&self, tenant: &TenantId, oldest: KnowledgeVersion) -> Result<(), CatalogError> {
+    async fn prune(&self, tenant: &TenantId, oldest: KnowledgeVersion) -> Result<Vec<ContentHash>, CatalogError> {
         retried(|| self.forget_below(tenant, oldest)).await
     }
 

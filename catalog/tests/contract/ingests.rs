@@ -1,7 +1,7 @@
 //! Documents on their way.
 
 use crate::support::{LEASE, Shared, at, hash, id, ingest, missing, publish, staged, tenant, work};
-use protocol::{ErrorCode, Failure, IngestState};
+use protocol::{ErrorCode, Failure, IngestCounts, IngestState, Outcome};
 
 pub async fn to_begin_and_to_stage_may_be_repeated(catalog: &Shared) {
     let (tenant, ingest) = (tenant("repeat"), ingest("ing_1"));
@@ -87,9 +87,37 @@ pub async fn old_ingests_are_forgotten(catalog: &Shared) {
         catalog.begin(&tenant, &ingest(name), at(begun)).await.unwrap();
         catalog.stage(&tenant, &ingest(name), &staged("a", name)).await.unwrap();
     }
-    catalog.forget_ingests(&tenant, at(20)).await.unwrap();
+    assert_eq!(catalog.forget_ingests(&tenant, at(20)).await.unwrap(), [hash("ing_1")]);
     assert!(missing(catalog.ingest(&tenant, &ingest("ing_1")).await));
     assert!(catalog.staged(&tenant, &ingest("ing_1"), None, 9).await.unwrap().is_empty());
     assert_eq!(catalog.staged(&tenant, &ingest("ing_2"), None, 9).await.unwrap().len(), 1);
     assert_eq!(catalog.needed(&tenant, &[hash("ing_1"), hash("ing_2")]).await.unwrap(), [hash("ing_2")]);
+}
+
+pub async fn outcomes_are_counted(catalog: &Shared) {
+    let (tenant, ingest) = (tenant("counted"), ingest("ing_1"));
+    assert!(missing(catalog.counts(&tenant, &ingest).await));
+    catalog.begin(&tenant, &ingest, at(1)).await.unwrap();
+    assert_eq!(catalog.counts(&tenant, &ingest).await.unwrap(), IngestCounts::default());
+    for (name, outcome) in
+        [("a", Outcome::Added), ("b", Outcome::Failed), ("c", Outcome::Added), ("d", Outcome::Unchanged)]
+    {
+        catalog.stage(&tenant, &ingest, &catalog::Staged { outcome, ..staged(name, "1") }).await.unwrap();
+    }
+    catalog.stage(&tenant, &ingest, &catalog::Staged { outcome: Outcome::Replaced, ..staged("c", "2") }).await.unwrap();
+    let build = catalog.begin_build(&tenant, at(2), LEASE).await.unwrap();
+    let work = catalog::Work { ingest: Some(ingest.clone()), ..work(&build, &[("a", "1")], &["x", "y"]) };
+    catalog.publish(&tenant, &build, work, at(3)).await.unwrap();
+    let expected = IngestCounts { added: 1, replaced: 1, unchanged: 1, removed: 2, failed: 1 };
+    assert_eq!(catalog.counts(&tenant, &ingest).await.unwrap(), expected);
+}
+
+pub async fn an_ingest_that_changes_nothing_ends_with_what_is_served(catalog: &Shared) {
+    let (tenant, ingest) = (tenant("nothing"), ingest("ing_1"));
+    let one = publish(catalog, &tenant, &[("a", "1")], &[]).await;
+    catalog.begin(&tenant, &ingest, at(1)).await.unwrap();
+    catalog.close(&tenant, &ingest, one).await.unwrap();
+    let known = catalog.ingest(&tenant, &ingest).await.unwrap();
+    assert_eq!((known.state, known.version, known.removed), (IngestState::Published, Some(one), 0));
+    assert!(missing(catalog.close(&tenant, &ingest, one).await));
 }

@@ -44,6 +44,8 @@ async fn contract(catalog: &Arc<dyn Catalog>) {
         ingests::documents_come_in_pages_by_name
         ingests::an_ingest_ends_with_its_version
         ingests::an_ended_ingest_takes_no_documents
+        ingests::outcomes_are_counted
+        ingests::an_ingest_that_changes_nothing_ends_with_what_is_served
         ingests::old_ingests_are_forgotten
         questions::questions_come_back_the_latest_first
         questions::the_oldest_questions_go

@@ -1,7 +1,9 @@
 //! Documents, and shorter words for what the cases do.
 
 use catalog::{Build, Catalog, CatalogError, Change, Document, FaqEntry, Staged, Work};
-use protocol::{ContentHash, DocumentFormat, DocumentId, IngestId, KnowledgeVersion, Original, TenantId, Timestamp};
+use protocol::{
+    ContentHash, DocumentFormat, DocumentId, IngestId, KnowledgeVersion, Original, Outcome, TenantId, Timestamp,
+};
 use std::{sync::Arc, time::Duration};
 
 pub type Shared = Arc<dyn Catalog>;
@@ -51,6 +53,7 @@ pub fn staged(name: &str, contents: &str) -> Staged {
         recipe: "recipe1".into(),
         warnings: Vec::new(),
         failure: None,
+        outcome: Outcome::Added,
     }
 }
 

@@ -25,6 +25,8 @@ pub async fn a_version_shows_its_own_documents(catalog: &Shared) {
     let documents = catalog.documents(&tenant, two).await.unwrap();
     assert_eq!(documents[1], staged("b", "new").document(two));
     assert_eq!(documents[0], staged("a", "x").document(one));
+    assert_eq!(catalog.document(&tenant, one, &id("b")).await.unwrap().unwrap(), staged("b", "old").document(one));
+    assert_eq!(catalog.document(&tenant, two, &id("c")).await.unwrap(), None);
     let versions = catalog.versions(&tenant).await.unwrap();
     let told: Vec<_> = versions.iter().map(|info| (info.version, info.base, info.documents, info.passages)).collect();
     assert_eq!(told, [(two, one, 3, 6), (one, v(0), 3, 6)]);
@@ -119,7 +121,7 @@ pub async fn pruned_versions_are_gone_and_the_served_one_stays(catalog: &Shared)
     let three = publish(catalog, &tenant, &[("a", "3")], &["b"]).await;
     catalog.rollback(&tenant, two, at(5)).await.unwrap();
     assert!(conflict(catalog.prune(&tenant, three).await));
-    catalog.prune(&tenant, two).await.unwrap();
+    assert_eq!(catalog.prune(&tenant, two).await.unwrap(), [hash("1")], "which b still needs");
     assert!(missing(catalog.documents(&tenant, one).await));
     assert_eq!(shown(catalog, &tenant, two).await, ["a 2", "b 1"]);
     assert_eq!(shown(catalog, &tenant, three).await, ["a 3"]);
@@ -127,7 +129,8 @@ pub async fn pruned_versions_are_gone_and_the_served_one_stays(catalog: &Shared)
     let all = [hash("1"), hash("2"), hash("3")];
     assert_eq!(catalog.needed(&tenant, &all).await.unwrap().len(), 3);
     catalog.rollback(&tenant, three, at(6)).await.unwrap();
-    catalog.prune(&tenant, three).await.unwrap();
+    assert_eq!(catalog.prune(&tenant, three).await.unwrap().len(), 2);
+    assert!(catalog.prune(&tenant, three).await.unwrap().is_empty());
     assert_eq!(catalog.needed(&tenant, &all).await.unwrap(), [hash("3")]);
     assert_eq!(catalog.documents(&tenant, three).await.unwrap()[0].id, id("a"));
 }
