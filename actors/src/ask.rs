@@ -2,10 +2,12 @@
 
 use crate::{
     Completion, Config, Persona, Profile, SessionView, apology,
+    conversation::Before,
     env::Env,
     lang,
     prompt::{Grounded, Prompt, estimate},
-    turn::{Fallback, Knowledge, Patience, Spec},
+    turn::{Abstention, Fallback, Knowledge, Patience, Policy, Spec},
+    unknown,
 };
 use protocol::{ChatMessage, ErrorCode, Failure, Format, JobId, Lang, Role, Sampling, Submit, TenantId, Timestamp};
 
@@ -43,14 +45,48 @@ impl Ask {
         }
     }
 
-    /// What is said without the model; a client that wants the model itself, or another format than text, is told of the
-    /// failure instead.
-    fn fallback(&self, config: &Config, lang: &Lang) -> Option<Fallback> {
-        let is_text = match self {
+    /// Whether others may answer than the model: not where a client wants the model itself, or another format than text.
+    fn is_of_assistant(&self) -> bool {
+        match self {
             Ask::Message(_) => true,
             Ask::Completion(completion) => completion.knowledge && completion.sampling.format == Format::Text,
-        };
-        is_text.then(|| Fallback { faq_score: config.faq_fallback_score, apology: apology::of(lang) })
+        }
+    }
+
+    /// What is said without the model; else the client is told of the failure.
+    fn fallback(&self, config: &Config, lang: &Lang) -> Option<Fallback> {
+        let fallback = || Fallback { faq_confidence: config.faq_fallback_confidence, apology: apology::of(lang) };
+        self.is_of_assistant().then(fallback)
+    }
+
+    /// What is answered without the model, given what was said `before`.
+    fn policy(&self, config: &Config, profile: &Profile, lang: &Lang, before: &Before<'_>) -> Policy {
+        if !self.is_of_assistant() {
+            return Policy::default();
+        }
+        let (message, contact) = (self.question(), &profile.persona.contact);
+        let abstains = profile.abstains && config.abstain_below > 0.0 && !before.is_replied_by(message);
+        let abstention = || Abstention { below: config.abstain_below, text: unknown::answer(lang, contact) };
+        Policy {
+            faq_confidence: Some(config.faq_confidence),
+            told: before.told(message),
+            abstention: abstains.then(abstention),
+        }
+    }
+
+    fn before<'a>(&'a self, view: &'a SessionView) -> Before<'a> {
+        match self {
+            Ask::Message(_) => Before::session(view),
+            Ask::Completion(completion) => Before::messages(&completion.messages),
+        }
+    }
+
+    /// The customer's message, or the last one of a conversation.
+    fn question(&self) -> &str {
+        match self {
+            Ask::Message(submit) => &submit.content,
+            Ask::Completion(completion) => completion.question().unwrap_or_default(),
+        }
     }
 
     /// Refuses what could not be answered by the client's deadline, and what the prompt has no room for; the failure names
@@ -85,15 +121,17 @@ impl Ask {
 
     /// The turn that answers it, accepted at `accepted`.
     pub fn spec(&self, env: &Env, tenant: &TenantId, view: &SessionView, job: JobId, accepted: Timestamp) -> Spec {
-        let Profile { persona, weight } = env.profile(tenant);
-        let (lang, config) = (self.lang(view, &persona), &env.config);
+        let (profile, before) = (env.profile(tenant), self.before(view));
+        let (lang, config) = (self.lang(view, &profile.persona), &env.config);
+        let policy = self.policy(config, &profile, &lang, &before);
+        let Profile { persona, weight, .. } = profile;
         let prompt = self.prompt(config, persona, lang.clone(), || view.chat());
-        let (question, completion) = match self {
-            Ask::Message(submit) => (Some(submit.content.as_str()), None),
-            Ask::Completion(completion) => {
-                (completion.knowledge.then(|| completion.question().unwrap_or_default()), Some(completion))
-            }
+        let (is_known, completion) = match self {
+            Ask::Message(_) => (true, None),
+            Ask::Completion(completion) => (completion.knowledge, Some(completion)),
         };
+        let knowledge =
+            || Knowledge { query: self.question().to_string(), context: before.context(), top_k: config.passages };
         Spec {
             job,
             patience: Patience {
@@ -102,13 +140,16 @@ impl Ask {
                 give_up_ms: config.first_token_deadline_ms,
             },
             fallback: self.fallback(config, &lang),
+            reply: None,
+            policy,
+            checks_markers: self.is_of_assistant(),
             lang,
-            knowledge: question.map(|query| Knowledge { query: query.to_string(), top_k: config.passages }),
+            knowledge: is_known.then(knowledge),
             prompt,
             sampling: sampling(env, completion.map(Box::as_ref)),
             tools: completion.map(|c| c.tools.clone()).unwrap_or_default(),
             // Nobody sees the assistant think, so nobody should have to wait for it.
-            thinking: completion.and_then(|c| c.thinking).or(question.is_some().then_some(false)),
+            thinking: completion.and_then(|c| c.thinking).or(is_known.then_some(false)),
             shows_asides: completion.is_some(),
             deadline: accepted.after_ms(config.turn_deadline_ms.min(self.deadline_ms().unwrap_or(u64::MAX))),
             retrieval_deadline: env.now().after_ms(config.retrieval_deadline_ms),
@@ -123,8 +164,7 @@ impl Ask {
     fn lang(&self, view: &SessionView, persona: &Persona) -> Lang {
         match self {
             Ask::Message(Submit { lang: Some(lang), .. }) => lang.clone(),
-            Ask::Message(submit) => language(&submit.content, view, persona),
-            Ask::Completion(completion) => language(completion.question().unwrap_or_default(), view, persona),
+            _ => lang::detect(self.question(), view.lang.as_ref(), persona.default_lang.as_ref()),
         }
     }
 
@@ -163,10 +203,6 @@ impl Completion {
         let question = history.pop().map(|m| m.content).unwrap_or_default();
         Prompt::Grounded(Grounded { persona, lang, history, question, budget: config.prompt_tokens })
     }
-}
-
-fn language(text: &str, view: &SessionView, persona: &Persona) -> Lang {
-    lang::detect(text, view.lang.as_ref(), persona.default_lang.as_ref())
 }
 
 /// What the client asks for; else the assistant's own values, or for the bare model those of its own distribution.

@@ -26,7 +26,8 @@ fn markers(text: &str) -> HashSet<u32> {
     inside.filter_map(|(inside, _)| numbers(inside)).flatten().collect()
 }
 
-fn numbers(list: &str) -> Option<Vec<u32>> {
+/// The numbers of a list that holds nothing else.
+pub fn numbers(list: &str) -> Option<Vec<u32>> {
     list.split([',', '，', '、', ';', '；']).map(|number| number.trim().parse().ok()).collect()
 }
 

@@ -31,9 +31,14 @@ pub struct Config {
     pub publish_window: usize,
     /// Inference jobs of one tenant that wait for their turn at this node; one more is refused.
     pub tenant_waiting: usize,
-    /// Without the model a curated answer is given whose question is at least as similar as this (cosine, -1 to 1; above 1:
+    /// A curated answer is given at once, without the model, that answers the question at least this likely (0 to 1; above 1:
     /// none is).
-    pub faq_fallback_score: f32,
+    pub faq_confidence: f32,
+    /// The same while the model is out of reach.
+    pub faq_fallback_confidence: f32,
+    /// When it is less likely than this (0 to 1) that what was found answers the question, the assistant says that it does not
+    /// know; 0: it always asks the model.
+    pub abstain_below: f32,
     /// A stream that pauses for this many milliseconds after its first token is taken up by another attempt.
     pub stall_ms: u64,
     /// For this many milliseconds a session's next turn goes to the worker of the last one, which has it in the cache; 0: to
@@ -84,7 +89,9 @@ impl Default for Config {
             breaker_open_ms: 5_000,
             publish_window: 4,
             tenant_waiting: 1_000,
-            faq_fallback_score: 0.75,
+            faq_confidence: 0.9,
+            faq_fallback_confidence: 0.6,
+            abstain_below: 0.5,
             stall_ms: 30_000,
             affinity_ms: 600_000,
             idle_ms: 600_000,
@@ -122,9 +129,15 @@ impl Config {
                 problems.push(Problem::new(&format!("session.{key}"), value, format!("{min} to {max}")));
             }
         }
-        let score = self.faq_fallback_score;
-        if !(-1.0..=2.0).contains(&score) {
-            problems.push(Problem::new("session.faq_fallback_score", score, "-1 to 2"));
+        let likely = [
+            ("faq_confidence", self.faq_confidence, 2.0, "0 to 1, or 2 for never"),
+            ("faq_fallback_confidence", self.faq_fallback_confidence, 2.0, "0 to 1, or 2 for never"),
+            ("abstain_below", self.abstain_below, 1.0, "0 to 1"),
+        ];
+        for (key, value, most, expected) in likely {
+            if !(0.0..=most).contains(&value) {
+                problems.push(Problem::new(&format!("session.{key}"), value, expected));
+            }
         }
         problems
     }

@@ -29,6 +29,7 @@ mod breaker;
 mod cited;
 mod completion;
 mod config;
+mod conversation;
 mod env;
 mod gate;
 mod json;
@@ -51,6 +52,7 @@ pub mod store;
 mod tend;
 mod threads;
 mod turn;
+mod unknown;
 
 pub use completion::{Completion, SamplingRequest};
 pub use config::Config;

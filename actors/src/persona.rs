@@ -14,6 +14,8 @@ pub struct Persona {
     pub instructions: String,
     /// The language to answer in when a message does not tell its own.
     pub default_lang: Option<Lang>,
+    /// How a customer reaches a person, told word by word; empty: that is not told.
+    pub contact: String,
 }
 
 /// What a session needs to know of its tenant.
@@ -23,11 +25,13 @@ pub struct Profile {
     pub persona: Persona,
     /// Its share of the GPU workers in relation to others', at least 1.
     pub weight: u32,
+    /// Whether its assistant says that it does not know an answer, without asking the model.
+    pub abstains: bool,
 }
 
 impl Default for Profile {
     fn default() -> Self {
-        Self { persona: Persona::default(), weight: 1 }
+        Self { persona: Persona::default(), weight: 1, abstains: true }
     }
 }
 

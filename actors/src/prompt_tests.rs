@@ -8,7 +8,7 @@ fn grounded(budget: u32, turns: usize) -> Grounded {
             ChatMessage::new(Role::Assistant, format!("answer {n}")),
         ]
     };
-    let persona = Persona { name: "Acme".into(), instructions: "Be kind.".into(), default_lang: None };
+    let persona = Persona { name: "Acme".into(), instructions: "Be kind.".into(), ..Persona::default() };
     let history = (0..turns).flat_map(turn).collect();
     Grounded { persona, lang: Lang::zh(), history, question: "如何重置密码?".into(), budget }
 }

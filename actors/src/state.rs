@@ -50,9 +50,10 @@ pub struct StoredMessage {
 }
 
 impl StoredMessage {
-    /// Whether it says no more than that there is no answer now.
+    /// Whether it says no more than that there is no answer.
     fn is_apology(&self) -> bool {
-        self.turn.as_ref().is_some_and(|turn| turn.degraded) && self.citations.is_empty()
+        let says_nothing = |turn: &TurnRecord| turn.origin == Origin::Abstained || turn.degraded;
+        self.turn.as_ref().is_some_and(says_nothing) && self.citations.is_empty()
     }
 
     /// Bytes of its texts.

@@ -68,6 +68,12 @@ pub struct Tenant {
     /// The answer's language when neither message nor session tell it.
     #[serde(default)]
     pub default_lang: Option<Lang>,
+    /// How a customer reaches a person, told word by word.
+    #[serde(default)]
+    pub contact: String,
+    /// Whether the assistant says that it does not know an answer, without asking the model.
+    #[serde(default = "yes")]
+    pub abstains: bool,
     /// SHA-256 of each key, as `frontdesk hash-key` prints it.
     pub key_hashes: Vec<gateway::KeyHash>,
     /// Refuse the keys from other hosts.
@@ -79,6 +85,10 @@ pub struct Tenant {
     /// Quotas.
     #[serde(default)]
     pub limits: gateway::Limits,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> NonZero<u32> {
@@ -172,8 +182,13 @@ impl Config {
             name: tenant.name.clone(),
             instructions: tenant.instructions.clone(),
             default_lang: tenant.default_lang.clone(),
+            contact: tenant.contact.clone(),
         };
-        let profile = |tenant: &Tenant| actors::Profile { persona: persona(tenant), weight: tenant.weight.get() };
+        let profile = |tenant: &Tenant| actors::Profile {
+            persona: persona(tenant),
+            weight: tenant.weight.get(),
+            abstains: tenant.abstains,
+        };
         self.tenants.iter().map(|tenant| (tenant.id.clone(), profile(tenant))).collect()
     }
 

@@ -1,7 +1,7 @@
 //! A turn's span and metrics. Neither holds a text.
 
 use crate::turn::Spec;
-use protocol::{FinishReason, Timestamp, TurnEvent};
+use protocol::{FinishReason, Origin, Timestamp, TurnEvent};
 use runtime::{metric, telemetry};
 use tracing::{Span, field::Empty, info_span};
 
@@ -14,6 +14,8 @@ pub(super) struct Observed {
     tenant: String,
     accepted: Timestamp,
     has_token: bool,
+    /// The model was given passages.
+    was_given: bool,
 }
 
 impl Observed {
@@ -26,6 +28,7 @@ impl Observed {
             job = %spec.job,
             lang = %spec.lang,
             outcome = Empty,
+            origin = Empty,
             gen_ai.operation.name = "chat",
             gen_ai.request.max_tokens = spec.sampling.max_tokens,
             gen_ai.response.model = Empty,
@@ -33,7 +36,7 @@ impl Observed {
             gen_ai.usage.output_tokens = Empty,
         );
         metrics::gauge!(metric::TURNS_RUNNING).increment(1.0);
-        Self { span, stage: None, tenant: key.tenant.to_string(), accepted, has_token: false }
+        Self { span, stage: None, tenant: key.tenant.to_string(), accepted, has_token: false, was_given: false }
     }
 
     /// For the messages of the turn: its own span.
@@ -58,22 +61,38 @@ impl Observed {
     /// `event` is shown at `now`.
     pub fn event(&mut self, event: &TurnEvent, now: Timestamp) {
         match event {
-            TurnEvent::Retrieved { .. } => self.stage = None,
+            TurnEvent::Retrieved { citations } => (self.stage, self.was_given) = (None, !citations.is_empty()),
             TurnEvent::Token { .. } | TurnEvent::Aside { .. } if !self.has_token => {
                 (self.has_token, self.stage) = (true, None);
                 metrics::histogram!(metric::TURN_FIRST_TOKEN).record(self.seconds(now));
             }
             TurnEvent::Token { .. } | TurnEvent::Aside { .. } => {}
-            TurnEvent::Finished { finish_reason, usage, degraded, citations, .. } => {
+            TurnEvent::Finished { finish_reason, usage, degraded, citations, origin, text, .. } => {
                 if *degraded {
                     self.degraded(if citations.is_empty() { "apology" } else { "faq" });
                 }
+                let says_nothing = text.is_empty() || (*degraded && citations.is_empty());
+                if !says_nothing {
+                    self.answered(*origin, citations.is_empty());
+                }
+                self.span.record("origin", origin.name());
                 self.span.record("gen_ai.usage.input_tokens", usage.prompt_tokens);
                 self.span.record("gen_ai.usage.output_tokens", usage.completion_tokens);
                 self.ended(reason_name(*finish_reason), now);
             }
             TurnEvent::Failed(failure) => self.ended(failure.code.name(), now),
         }
+    }
+
+    /// `cites` tells whether an answer of the model refers to any of the passages that it was given.
+    fn answered(&self, origin: Origin, cites_nothing: bool) {
+        let cites = match (origin, self.was_given, cites_nothing) {
+            (Origin::Model, true, true) => "nothing",
+            (Origin::Model, true, false) => "passages",
+            _ => "",
+        };
+        let labels = [("tenant", self.tenant.clone()), ("origin", origin.name().into()), ("cites", cites.into())];
+        metrics::counter!(metric::ANSWERS, &labels).increment(1);
     }
 
     fn degraded(&self, with: &'static str) {

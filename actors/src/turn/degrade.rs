@@ -2,11 +2,10 @@
 //!
 //! Where [`Fallback`] is given and nothing was said yet, the turn does not fail: it gives the curated answer that retrieval
 //! found, if that fits the question well enough, or says plainly that there is no answer just now and offers a person. Such
-//! an answer is stored and told like any other, and marked. It is told once it is stored, so that whoever takes the turn over
-//! before that has the model's answer to begin, and not the rest of an apology.
+//! an answer is stored and told like any other that is given without the model, and marked.
 
-use super::{Fallback, Phase, Turn, io::Effect};
-use protocol::{Citation, Failure, FaqMatch, FinishReason, TurnEvent};
+use super::{Fallback, Given, Phase, Turn, io::Effect};
+use protocol::{Failure, Origin, TurnEvent};
 
 impl Turn {
     /// Ends the turn without the model where it may, else with `failure`.
@@ -20,32 +19,14 @@ impl Turn {
     }
 
     fn degrade(&mut self, fallback: Fallback, todo: &mut Vec<Effect>) {
-        let curated = self.faq.take().filter(|faq| faq.score >= fallback.faq_score);
-        let (text, citations) = match curated {
-            Some(faq) => {
-                let citation = self.cite(&faq);
-                (faq.answer, vec![citation])
-            }
-            None => (fallback.apology.to_string(), Vec::new()),
+        let curated = self.faq.take().filter(|faq| faq.confidence >= fallback.faq_confidence);
+        let apology = || Given {
+            text: fallback.apology.to_string(),
+            citations: Vec::new(),
+            origin: Origin::Model,
+            degraded: true,
         };
-        if self.emitted == 0 {
-            self.announce(citations.clone(), todo);
-        }
-        self.said.token(&text);
-        (self.degraded, self.untold) = (Some(citations), Some(text));
-        self.complete(FinishReason::Stop, todo);
-    }
-
-    /// The curated answer as the passage that was announced, or one more.
-    fn cite(&self, faq: &FaqMatch) -> Citation {
-        let announced = &self.prompt.citations;
-        let is_same = |c: &&Citation| c.document == faq.document && c.title == faq.question && c.passage == faq.answer;
-        announced.iter().find(is_same).cloned().unwrap_or_else(|| Citation {
-            number: announced.iter().map(|c| c.number).max().unwrap_or_default() + 1,
-            document: faq.document.clone(),
-            title: faq.question.clone(),
-            passage: faq.answer.clone(),
-            score: faq.score,
-        })
+        let given = curated.map_or_else(apology, |faq| Given { degraded: true, ..self.curated(&faq) });
+        self.give(given, todo);
     }
 }

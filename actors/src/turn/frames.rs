@@ -53,16 +53,28 @@ impl Turn {
 
     fn token(&mut self, piece: Piece, now: Timestamp, todo: &mut Vec<Effect>) {
         let Piece { text, tokens, logprobs } = piece;
-        self.said.token(&text);
-        self.generated(tokens, !text.is_empty(), now, todo);
+        let is_something = !text.is_empty();
+        let text = self.said.hear(text);
+        self.generated(tokens, is_something, now, todo);
+        self.show(text, logprobs, todo);
+        self.bound(todo);
+    }
+
+    fn show(&mut self, text: String, logprobs: Vec<TokenLogprob>, todo: &mut Vec<Effect>) {
         if !text.is_empty() || !logprobs.is_empty() {
             self.emit(TurnEvent::Token { text, logprobs }, todo);
         }
-        self.bound(todo);
+    }
+
+    /// Shows what was held back.
+    fn release(&mut self, todo: &mut Vec<Effect>) {
+        let rest = self.said.release();
+        self.show(rest, Vec::new(), todo);
     }
 
     fn aside(&mut self, aside: Aside, now: Timestamp, todo: &mut Vec<Effect>) {
         let shown = self.spec.shows_asides;
+        self.release(todo);
         self.said.aside(&aside, shown);
         self.generated(aside.tokens, true, now, todo);
         if shown && !(aside.reasoning.is_empty() && aside.calls.is_empty()) {
@@ -92,6 +104,7 @@ impl Turn {
             self.tokens = generation.tokens_before.saturating_add(usage.completion_tokens).max(self.tokens);
         }
         self.prompt_tokens.get_or_insert(usage.prompt_tokens);
+        self.release(todo);
         self.complete(reason, todo);
     }
 }

@@ -38,6 +38,12 @@ pub struct Spec {
     pub patience: Patience,
     /// What is said when the model or retrieval is out of reach; `None`: the turn fails.
     pub fallback: Option<Fallback>,
+    /// What is answered at once, whatever the knowledge says.
+    pub reply: Option<Given>,
+    /// When what was found, or was not, is answered without the model.
+    pub policy: Policy,
+    /// Whether markers of passages that were not given are taken out of the answer.
+    pub checks_markers: bool,
     /// How urgent it is.
     pub priority: Priority,
     /// The tenant's share of the GPU workers in relation to others'.
@@ -59,11 +65,44 @@ pub struct Patience {
     pub give_up_ms: u64,
 }
 
+/// An answer that the model does not give in this turn, whole from the start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Given {
+    /// The whole answer.
+    pub text: String,
+    /// What it refers to.
+    pub citations: Vec<Citation>,
+    /// Where it is from.
+    pub origin: Origin,
+    /// Whether it is given since the model, or retrieval, is out of reach.
+    pub degraded: bool,
+}
+
+/// When what was found is answered without the model.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// A curated answer is given at once that answers the question at least this likely (0 to 1); `None`: it never is.
+    pub faq_confidence: Option<f32>,
+    /// The answer that the customer has just had to another question; given again word by word it would not be heard.
+    pub told: Option<String>,
+    /// `None`: the model is asked however unlikely it is that the passages answer the question.
+    pub abstention: Option<Abstention>,
+}
+
+/// What is said instead of an answer that the knowledge does not hold.
+#[derive(Debug, Clone)]
+pub struct Abstention {
+    /// When it is less likely than this that what was found answers the question.
+    pub below: f32,
+    /// That this is not known, and who may know.
+    pub text: String,
+}
+
 /// What is said without the model.
 #[derive(Debug, Clone, Copy)]
 pub struct Fallback {
-    /// A curated answer is given whose question is at least as similar (cosine, -1 to 1).
-    pub faq_score: f32,
+    /// A curated answer is given that answers the question at least this likely (0 to 1).
+    pub faq_confidence: f32,
     /// Else this is said.
     pub apology: &'static str,
 }
@@ -73,13 +112,16 @@ pub struct Fallback {
 pub struct Knowledge {
     /// The customer's question.
     pub query: String,
+    /// What the customer asked before.
+    pub context: Option<String>,
     /// At most this many passages.
     pub top_k: u16,
 }
 
 impl Knowledge {
     pub(super) fn job(&self, lang: &Lang) -> RetrievalJob {
-        RetrievalJob::new(&self.query, lang.clone(), self.top_k)
+        let context = self.context.clone();
+        RetrievalJob { context, ..RetrievalJob::new(&self.query, lang.clone(), self.top_k) }
     }
 }
 
@@ -177,7 +219,7 @@ pub struct Answer {
     pub tool_calls: Vec<ToolCall>,
     /// The number of the event that tells it.
     pub last_seq: u64,
-    /// Whether it was said without the model.
+    /// Whether it was said since the model, or retrieval, is out of reach.
     pub degraded: bool,
     /// Where it is from.
     pub origin: Origin,

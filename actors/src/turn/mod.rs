@@ -16,6 +16,9 @@
 //!   └─────────────────┴──────────▶ Done ◀───────┴─────────────────────────────┘
 //! ```
 //!
+//! From `New` and `Retrieving` a turn goes straight to `Committing` where the answer is whole at once ([`Given`]): a courtesy, a
+//! curated answer, or the word that this is not known ([`Policy`]). Such an answer is shown once it is stored, all of it.
+//!
 //! Without knowledge a turn goes from `New` to `Generating`. `Lost` in `Retrieving` searches again until the deadline of
 //! retrieval; a break in `Generating` asks another job to continue after what has been generated.
 //!
@@ -23,16 +26,19 @@
 //! a [`Fallback`], and before its first word, it goes to `Committing` with a degraded answer, else to `Done` with a failure.
 //! It never asks the model about what could not be looked up.
 
+mod decide;
 mod degrade;
 mod frames;
 mod generation;
+mod given;
 mod io;
+mod markers;
 mod resume;
 mod said;
 mod trouble;
 mod wait;
 
-pub use io::{Answer, Effect, Fallback, Input, Knowledge, Patience, Spec};
+pub use io::{Abstention, Answer, Effect, Fallback, Given, Input, Knowledge, Patience, Policy, Spec};
 
 use crate::{
     breaker::{Part, Verdict},
@@ -72,10 +78,10 @@ pub struct Turn {
     /// The curated answer that retrieval found.
     faq: Option<FaqMatch>,
     wait: Wait,
-    /// What an answer without the model refers to, once there is one.
-    degraded: Option<Vec<Citation>>,
-    /// Its text until it is stored.
-    untold: Option<String>,
+    /// The answer, where it is not the model's.
+    given: Option<Given>,
+    /// Its events until it is stored.
+    untold: Vec<TurnEvent>,
     /// Retrieval and inference jobs so far.
     searches: u32,
     jobs: u32,
@@ -94,8 +100,8 @@ impl Turn {
             prompt_tokens: None,
             faq: None,
             wait: Wait::default(),
-            degraded: None,
-            untold: None,
+            given: None,
+            untold: Vec::new(),
             searches: 0,
             jobs: 0,
         }
@@ -148,6 +154,9 @@ impl Turn {
         if self.goes_on(now, todo) {
             return;
         }
+        if let Some(reply) = self.spec.reply.take() {
+            return self.give(reply, todo);
+        }
         match &self.spec.knowledge {
             None => self.grounded(&[], now, todo),
             Some(knowledge) => self.search(knowledge.job(&self.spec.lang), todo),
@@ -178,8 +187,7 @@ impl Turn {
             match event {
                 Event::Retrieved(found) => {
                     todo.push(Effect::Judge(Part::Retrieval, Verdict::Good));
-                    self.faq = found.faq;
-                    return self.grounded(&found.passages, now, todo);
+                    return self.decide(found, now, todo);
                 }
                 Event::Failed(_) => return self.unsearched(true, todo),
                 _ => {}
@@ -198,9 +206,17 @@ impl Turn {
 
     /// What the answer may rest on is known: say so and ask for the answer.
     fn grounded(&mut self, passages: &[Passage], now: Timestamp, todo: &mut Vec<Effect>) {
-        self.prompt = self.spec.prompt.build(passages);
+        self.rests_on(passages);
         self.announce(self.prompt.citations.clone(), todo);
         self.generate(now, todo);
+    }
+
+    /// The prompt is built, and the answer may refer to the passages that found room in it.
+    fn rests_on(&mut self, passages: &[Passage]) {
+        self.prompt = self.spec.prompt.build(passages);
+        if self.spec.checks_markers {
+            self.said.checks(&self.prompt.citations);
+        }
     }
 
     fn announce(&mut self, citations: Vec<Citation>, todo: &mut Vec<Effect>) {
@@ -208,6 +224,8 @@ impl Turn {
     }
 
     fn generate(&mut self, now: Timestamp, todo: &mut Vec<Effect>) {
+        // What is held back comes again.
+        self.said.forget();
         let Some(prefix) = self.said.prefix() else {
             let message = "the answer broke off within a tool call; send the request again";
             return self.end_with(TurnEvent::Failed(Failure::new(ErrorCode::Unavailable, message)), todo);
@@ -275,20 +293,22 @@ impl Turn {
 
     fn answer(&self, reason: FinishReason) -> Answer {
         let usage = Usage { prompt_tokens: self.prompt_tokens.unwrap_or(0), completion_tokens: self.tokens };
-        let citations = self.degraded.clone();
-        let citations = citations.unwrap_or_else(|| cited(&self.said.text, &self.prompt.citations));
         let Said { text, reasoning, calls, .. } = &self.said;
+        let (citations, origin, degraded) = match &self.given {
+            Some(given) => (given.citations.clone(), given.origin, given.degraded),
+            None => (cited(text, &self.prompt.citations), Origin::Model, false),
+        };
         let (text, reasoning, tool_calls) = (text.clone(), reasoning.clone(), calls.clone());
-        let (last_seq, degraded) = (self.emitted + u64::from(self.untold.is_some()), self.degraded.is_some());
-        let origin = Origin::Model;
+        let last_seq = self.emitted + self.untold.len() as u64;
         Answer { text, reason, usage, citations, reasoning, tool_calls, last_seq, degraded, origin }
     }
 
     fn committed(&mut self, failure: Option<Failure>, todo: &mut Vec<Effect>) {
         match std::mem::replace(&mut self.phase, Phase::Done) {
             Phase::Committing(event) => {
-                if let (None, Some(text)) = (&failure, self.untold.take()) {
-                    self.emit(TurnEvent::token(text), todo);
+                let untold = std::mem::take(&mut self.untold);
+                if failure.is_none() {
+                    untold.into_iter().for_each(|event| self.emit(event, todo));
                 }
                 self.end_with(failure.map_or(event, TurnEvent::Failed), todo);
             }

@@ -10,8 +10,8 @@ impl Turn {
         (turn.emitted, turn.tokens) = (shown.len() as u64, tokens);
         for event in shown {
             match event {
-                TurnEvent::Retrieved { citations } => turn.rests_on(citations),
-                TurnEvent::Token { text, .. } => turn.said.token(text),
+                TurnEvent::Retrieved { citations } => turn.rested_on(citations),
+                TurnEvent::Token { text, .. } => turn.said.say(text),
                 // A session shows none.
                 TurnEvent::Aside { .. } | TurnEvent::Finished { .. } | TurnEvent::Failed(_) => {}
             }
@@ -47,9 +47,9 @@ impl Turn {
     }
 
     /// The prompt is built again from what was announced.
-    fn rests_on(&mut self, citations: &[Citation]) {
+    fn rested_on(&mut self, citations: &[Citation]) {
         let passages: Vec<Passage> = citations.iter().map(passage).collect();
-        self.prompt = self.spec.prompt.build(&passages);
+        self.rests_on(&passages);
     }
 }
 

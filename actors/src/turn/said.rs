@@ -1,6 +1,7 @@
 //! What the model has said in a turn so far, and how another worker goes on from there.
 
-use protocol::{Aside, ToolCall};
+use super::markers::Markers;
+use protocol::{Aside, Citation, ToolCall};
 
 /// What the jobs of a turn have generated.
 #[derive(Debug, Default)]
@@ -11,19 +12,52 @@ pub(super) struct Said {
     pub reasoning: String,
     /// Calls as far as they have come.
     pub calls: Vec<ToolCall>,
-    /// All that was generated, as the model wrote it.
+    /// All that was generated, as the model wrote it, without markers that were taken out.
     raw: String,
     /// Bytes of all that has come.
     pub bytes: usize,
+    markers: Option<Markers>,
     is_lost: bool,
 }
 
 impl Said {
-    /// Appends to the answer.
-    pub fn token(&mut self, text: &str) {
+    /// Only markers of `given` stay in what is heard from now on.
+    pub fn checks(&mut self, given: &[Citation]) {
+        self.markers = Some(Markers::of(given));
+    }
+
+    /// Appends to the answer as it is.
+    pub fn say(&mut self, text: &str) {
         self.text.push_str(text);
         self.raw.push_str(text);
         self.bytes += text.len();
+    }
+
+    /// Appends what a worker says, and returns what of it may be shown now.
+    pub fn hear(&mut self, text: String) -> String {
+        self.bytes += text.len();
+        let shown = match &mut self.markers {
+            Some(markers) => markers.push(&text),
+            None => text,
+        };
+        self.show(shown)
+    }
+
+    /// Nothing follows for now: returns what was held back and may be shown.
+    pub fn release(&mut self) -> String {
+        let rest = self.markers.as_mut().map(Markers::release).unwrap_or_default();
+        self.show(rest)
+    }
+
+    /// What is held back will never be shown.
+    pub fn forget(&mut self) {
+        self.markers.iter_mut().for_each(Markers::forget);
+    }
+
+    fn show(&mut self, text: String) -> String {
+        self.text.push_str(&text);
+        self.raw.push_str(&text);
+        text
     }
 
     /// Appends what is not part of the answer; where it is not `shown`, it is only needed to go on.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod affinity;
+mod answered;
 mod bounds;
 mod cut;
 mod dead;

@@ -43,6 +43,8 @@ pub struct FakeWorker {
     pub cancelled: Mutex<Vec<JobId>>,
     /// Searches fail.
     pub is_blind: AtomicBool,
+    /// Passages answer no question.
+    pub is_unsure: AtomicBool,
 }
 
 /// The curated answer that fits questions about passwords.
@@ -51,8 +53,8 @@ pub const CURATED: &str = "Press Forgot password.";
 impl FakeWorker {
     pub async fn start(broker: Arc<dyn Broker>, script: Box<Script>) -> Arc<Self> {
         let (jobs, queries, cancelled) = Default::default();
-        let is_blind = AtomicBool::new(false);
-        let worker = Arc::new(Self { broker: broker.clone(), script, jobs, queries, cancelled, is_blind });
+        let (is_blind, is_unsure) = Default::default();
+        let worker = Arc::new(Self { broker: broker.clone(), script, jobs, queries, cancelled, is_blind, is_unsure });
         let mut retrieval = broker.consume(topology::RETRIEVAL, 8).await.unwrap();
         let mut inference = broker.consume(topology::INFERENCE, 8).await.unwrap();
         let mut ingest = broker.consume(topology::INGEST, 8).await.unwrap();
@@ -109,17 +111,20 @@ impl FakeWorker {
         self.queries.lock().unwrap().push(job.body.clone());
         let document = DocumentId::parse(format!("faq-of-{}", job.tenant)).unwrap();
         let text = "Open Settings and press Reset password.".to_string();
-        let score = if job.body.query.contains("password") { 0.95 } else { 0.2 };
+        let is_known = !self.is_unsure.load(Ordering::SeqCst);
+        let score = if job.body.query.contains("password") { 0.85 } else { 0.2 };
         let faq = FaqMatch {
             document: document.clone(),
             chunk: 7,
             question: "I forgot it".into(),
             answer: CURATED.into(),
             score,
-            confidence: 0.0,
+            confidence: if job.body.query.contains("forgot") { 0.95 } else { score },
         };
+        let confidence = Some(if is_known { 0.8 } else { 0.1 });
         let passage = Passage { document, chunk: 0, title: "Passwords".into(), text, score: 1.0 };
-        let found = Event::Retrieved(Retrieved { passages: vec![passage], faq: Some(faq), ..Retrieved::default() });
+        let found =
+            Event::Retrieved(Retrieved { passages: vec![passage], faq: Some(faq), confidence, ..Retrieved::default() });
         let failed = || Event::Failed(Failure::new(ErrorCode::Unavailable, "the index is away"));
         self.answer(&job, if self.is_blind.load(Ordering::SeqCst) { failed() } else { found }).await;
         delivery.ack().await.unwrap();
@@ -223,7 +228,7 @@ pub async fn node(
     config: &Config,
 ) -> Registry {
     let persona = Persona { name: "Acme".into(), ..Persona::default() };
-    let profiles = Profiles::from([(tenant(), Profile { persona, weight: 1 })]);
+    let profiles = Profiles::from([(tenant(), Profile { persona, ..Profile::default() })]);
     let node = NodeId::parse(name).unwrap();
     start_with(store.clone(), config.clone(), profiles, node, context(broker.clone())).await.unwrap()
 }

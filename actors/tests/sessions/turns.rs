@@ -24,7 +24,7 @@ async fn a_message_is_answered_from_passages_with_citations() {
         panic!("{events:?}")
     };
     assert_eq!((text.as_str(), text_of(&events).as_str()), ("Press Reset password [1].", text.as_str()));
-    assert_eq!((given, citations[0].document.as_str()), (citations, "faq-of-acme"));
+    assert_eq!((&given[..1], citations[0].document.as_str()), (&citations[..], "faq-of-acme"));
     assert_eq!((usage.prompt_tokens, usage.completion_tokens), (40, 3));
     assert_eq!(reader.model().as_deref(), Some("fake-model"));
     assert_eq!(collect(reader).await, events, "another reader sees the same");

@@ -3,7 +3,7 @@
 use crate::{
     Persona,
     prompt::{Grounded, Prompt},
-    turn::{Effect, Input, Knowledge, MAX_RESTARTS, Patience, Spec, Turn},
+    turn::{Effect, Input, Knowledge, MAX_RESTARTS, Patience, Policy, Spec, Turn},
 };
 use protocol::{
     Aside, DocumentId, ErrorCode, Event, Failure, FinishReason, InferenceJob, JobId, Lang, Passage, Priority, Reply,
@@ -24,7 +24,7 @@ pub(super) fn spec() -> Spec {
     Spec {
         job: JobId::parse("job_1").unwrap(),
         lang: Lang::en(),
-        knowledge: Some(Knowledge { query: question, top_k: 5 }),
+        knowledge: Some(Knowledge { query: question, context: None, top_k: 5 }),
         prompt: Prompt::Grounded(grounded),
         sampling: Sampling { max_tokens: 20, ..Sampling::default() },
         deadline: Timestamp(10_000),
@@ -32,6 +32,9 @@ pub(super) fn spec() -> Spec {
         stall_ms: 500,
         patience: Patience::default(),
         fallback: None,
+        reply: None,
+        policy: Policy::default(),
+        checks_markers: true,
         priority: Priority::Interactive,
         weight: 1,
         worker: None,

@@ -14,27 +14,27 @@ const APOLOGY: &str = "Sorry, not now.";
 const PATIENCE: Patience = Patience { queue_wait_ms: 200, first_token_ms: 300, give_up_ms: 500 };
 
 fn turn() -> Turn {
-    let fallback = Some(Fallback { faq_score: 0.8, apology: APOLOGY });
+    let fallback = Some(Fallback { faq_confidence: 0.8, apology: APOLOGY });
     let mut turn = Turn::new(Spec { patience: PATIENCE, fallback, stall_ms: 5_000, ..spec() });
     turn.on(Input::Accepted, NOW);
     turn
 }
 
 /// A turn that was given the passage of [`found`] and a curated answer with this score, and asks the model.
-fn generating(score: f32) -> Turn {
+fn generating(confidence: f32) -> Turn {
     let mut turn = turn();
     let Event::Retrieved(Retrieved { passages, .. }) = found() else { unreachable!() };
-    let effects = turn.on(reply("job_1.r0", 0, 0, vec![curated(score, passages)]), NOW);
+    let effects = turn.on(reply("job_1.r0", 0, 0, vec![curated(confidence, passages)]), NOW);
     assert_eq!((inferred(&effects).len(), judged(&effects)), (1, vec![(Part::Retrieval, Verdict::Good)]));
     turn
 }
 
-fn curated(score: f32, passages: Vec<Passage>) -> Event {
+fn curated(confidence: f32, passages: Vec<Passage>) -> Event {
     let (document, question) = (DocumentId::parse("faq").unwrap(), "Forgot my password".to_string());
     let answer = "Press Forgot.".to_string();
     Event::Retrieved(Retrieved {
         passages,
-        faq: Some(FaqMatch { document, chunk: 7, question, answer, score, confidence: 0.0 }),
+        faq: Some(FaqMatch { document, chunk: 7, question, answer, score: 0.5, confidence }),
         ..Retrieved::default()
     })
 }
@@ -59,10 +59,11 @@ fn answered(turn: &mut Turn, effects: &[Effect]) -> (Vec<TurnEvent>, String, Vec
     let Some(Effect::Commit(answer)) = effects.last() else { panic!("{effects:?}") };
     assert!(answer.degraded && answer.reason == FinishReason::Stop, "{answer:?}");
     let told = turn.on(Input::Committed, NOW);
-    let [token, TurnEvent::Finished { text, citations, degraded: true, .. }] = emitted(&told)[..] else {
+    let [untold @ .., TurnEvent::Finished { text, citations, degraded: true, .. }] = &emitted(&told)[..] else {
         panic!("{told:?}")
     };
-    shown.push(token.clone());
+    shown.extend(untold.iter().copied().cloned());
+    assert_eq!(answer.last_seq as usize, shown.len() + usize::from(shown.len() == 1));
     assert_eq!((text, citations), (&answer.text, &answer.citations));
     assert!(turn.is_done());
     (shown, text.clone(), citations.clone())
@@ -75,8 +76,8 @@ fn a_refused_job_is_replaced_by_the_curated_answer_if_that_fits() {
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::Cancel(_))), "nothing was published");
     let (shown, text, citations) = answered(&mut turn, &effects);
     assert_eq!((shown, text.as_str()), (vec![TurnEvent::token("Press Forgot.")], "Press Forgot."));
-    let [Citation { number: 2, title, passage, .. }] = &citations[..] else { panic!("{citations:?}") };
-    assert_eq!((title.as_str(), passage.as_str()), ("Forgot my password", "Press Forgot."));
+    let [Citation { number: 1, title, passage, .. }] = &citations[..] else { panic!("{citations:?}") };
+    assert_eq!((title.as_str(), passage.as_str()), ("Forgot my password", "Press Forgot."), "as it was announced");
 
     let mut turn = generating(0.79);
     let effects = turn.on(refused("job_1.g0"), NOW);
@@ -96,7 +97,7 @@ fn a_curated_answer_that_was_announced_keeps_its_number() {
         score: 1.0,
     };
     let passages = vec![passage(7, "Forgot my password", "Press Forgot."), passage(1, "x", "y")];
-    turn.on(reply("job_1.r0", 0, 0, vec![curated(0.9, passages)]), NOW);
+    turn.on(reply("job_1.r0", 0, 0, vec![curated(0.85, passages)]), NOW);
     let effects = turn.on(refused("job_1.g0"), NOW);
     assert_eq!(answered(&mut turn, &effects).2[0].number, 1);
 }
@@ -177,7 +178,7 @@ fn one_that_keeps_breaking_off_or_comes_too_late_is_replaced() {
     assert_eq!(answered(&mut turn, &last).1, "Press Forgot.");
 
     let patience = Patience::default();
-    let fallback = Some(Fallback { faq_score: 0.8, apology: APOLOGY });
+    let fallback = Some(Fallback { faq_confidence: 0.8, apology: APOLOGY });
     let mut turn = Turn::new(Spec { patience, fallback, ..spec() });
     let effects = turn.on(Input::Accepted, Timestamp(10_000));
     assert_eq!(answered(&mut turn, &effects).1, APOLOGY, "it waited behind others until its deadline");
@@ -200,7 +201,7 @@ fn an_apology_that_is_not_stored_is_not_told_and_who_takes_over_asks_the_model()
 
 #[test]
 fn who_goes_on_after_some_words_may_take_its_time() {
-    let fallback = Some(Fallback { faq_score: 0.8, apology: APOLOGY });
+    let fallback = Some(Fallback { faq_confidence: 0.8, apology: APOLOGY });
     let spec = Spec { patience: PATIENCE, fallback, ..spec() };
     let shown = [TurnEvent::Retrieved { citations: vec![] }, TurnEvent::token("Press ")];
     let mut turn = Turn::resumed(spec.clone(), &shown, 2);

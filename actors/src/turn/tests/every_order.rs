@@ -1,9 +1,12 @@
 //! Every order of a few things that may happen to a turn, up to a length: what the head of [`crate::turn`] promises holds in
 //! each, and a turn that is left alone ends by its deadline.
 
-use super::cases::{NOW, delivered, found, reply, spec, started, token};
-use crate::turn::{Effect, Fallback, Input, Patience, Spec, Turn};
-use protocol::{ErrorCode, Event, Failure, FinishReason, JobId, Timestamp, TurnEvent, Usage};
+use super::{
+    cases::{NOW, delivered, found, reply, spec, started, token},
+    decided::certain,
+};
+use crate::turn::{Abstention, Effect, Fallback, Given, Input, Patience, Policy, Spec, Turn};
+use protocol::{ErrorCode, Event, Failure, FinishReason, JobId, Origin, Retrieved, Timestamp, TurnEvent, Usage};
 
 fn failure() -> Failure {
     Failure::new(ErrorCode::EngineFailed, "x")
@@ -19,8 +22,18 @@ fn alphabet() -> Vec<(Input, u64)> {
     let whole = Event::Finished { reason: FinishReason::Stop, usage };
     vec![
         (reply("job_1.r0", 0, 0, vec![found()]), 0),
-        (reply("job_1.g0", 0, 0, vec![started(), token("a")]), 0),
-        (reply("job_1.g0", 0, 2, vec![token("b")]), 0),
+        (reply("job_1.r0", 0, 0, vec![certain()]), 0),
+        (
+            reply(
+                "job_1.r0",
+                0,
+                0,
+                vec![Event::Retrieved(Retrieved { confidence: Some(0.1), ..Retrieved::default() })],
+            ),
+            0,
+        ),
+        (reply("job_1.g0", 0, 0, vec![started(), token("a [9")]), 0),
+        (reply("job_1.g0", 0, 2, vec![token("] b [1")]), 0),
         (reply("job_1.g0", 1, 0, vec![token("c"), whole.clone()]), 0),
         (delivered("job_1.g0", 0, 7, 0, vec![token("d")]), 0),
         (reply("job_1.g1", 0, 0, vec![token("e"), whole]), 0),
@@ -40,7 +53,7 @@ fn alphabet() -> Vec<(Input, u64)> {
 struct Seen {
     text: String,
     is_over: bool,
-    /// The answer that is being stored, and whether it is told only then, being a degraded one.
+    /// The answer that is being stored, and whether it is told only then, not being the model's.
     commit: Option<(String, bool)>,
 }
 
@@ -49,9 +62,9 @@ impl Seen {
         for effect in effects {
             match effect {
                 Effect::Commit(answer) => {
-                    let degraded = answer.degraded;
-                    assert!(self.commit.replace((answer.text.clone(), degraded)).is_none(), "stored twice: {trail:?}");
-                    let told = if degraded { "" } else { &answer.text };
+                    let is_given = answer.degraded || !answer.origin.is_model();
+                    assert!(self.commit.replace((answer.text.clone(), is_given)).is_none(), "stored twice: {trail:?}");
+                    let told = if is_given { "" } else { &answer.text };
                     assert_eq!(told, self.text, "{trail:?}");
                 }
                 Effect::Emit(event) => self.event(event, trail),
@@ -67,7 +80,7 @@ impl Seen {
         assert!(!self.is_over, "something after the end: {trail:?}");
         match event {
             TurnEvent::Token { text, .. } => {
-                let is_whole = self.commit.as_ref().is_some_and(|(_, degraded)| !degraded);
+                let is_whole = self.commit.as_ref().is_some_and(|(_, is_given)| !is_given);
                 assert!(!is_whole, "text after the answer was whole: {trail:?}");
                 self.text.push_str(text);
             }
@@ -134,9 +147,20 @@ fn ends(turn: &mut Turn, seen: &mut Seen, spec: &Spec, trail: &[usize]) {
 
 fn explore_all(length: usize) -> u64 {
     let (inputs, begin) = (alphabet(), std::time::Instant::now());
-    let fallback = Fallback { faq_score: 0.8, apology: "Sorry." };
+    let fallback = Fallback { faq_confidence: 0.8, apology: "Sorry." };
     let patience = Patience { queue_wait_ms: 150, first_token_ms: 300, give_up_ms: 700 };
-    let specs = [spec(), Spec { fallback: Some(fallback), patience, ..spec() }, Spec { knowledge: None, ..spec() }];
+    let policy = Policy {
+        faq_confidence: Some(0.9),
+        told: None,
+        abstention: Some(Abstention { below: 0.5, text: "I do not know.".into() }),
+    };
+    let courtesy = Given { text: "Hi!".into(), citations: vec![], origin: Origin::Courtesy, degraded: false };
+    let specs = [
+        spec(),
+        Spec { fallback: Some(fallback), patience, policy, ..spec() },
+        Spec { reply: Some(courtesy), ..spec() },
+        Spec { knowledge: None, ..spec() },
+    ];
     let orders = specs.iter().map(|spec| explore(spec, &inputs, &mut Vec::new(), length)).sum();
     eprintln!("{orders} orders of at most {length} inputs in {:?}", begin.elapsed());
     orders

@@ -1,4 +1,5 @@
 mod cases;
+mod decided;
 mod degraded;
 mod every_order;
 mod properties;

@@ -4,15 +4,16 @@ use crate::{
     Persona,
     breaker::Part,
     prompt::{Grounded, Prompt},
-    turn::{Effect, Fallback, Input, Knowledge, MAX_RESTARTS, Patience, Spec, Turn},
+    turn::{Abstention, Effect, Fallback, Given, Input, Knowledge, MAX_RESTARTS, Patience, Policy, Spec, Turn},
 };
 use proptest::prelude::*;
 use protocol::{
-    Aside, ErrorCode, Event, Failure, FinishReason, JobId, Lang, Priority, Reply, Retrieved, Sampling, Timestamp,
-    Tools, TurnEvent, Usage, WorkerId,
+    Aside, ErrorCode, Event, Failure, FinishReason, JobId, Lang, Origin, Priority, Reply, Retrieved, Sampling,
+    Timestamp, Tools, TurnEvent, Usage, WorkerId,
 };
 
-const FALLBACK: Fallback = Fallback { faq_score: 0.8, apology: "Sorry." };
+const FALLBACK: Fallback = Fallback { faq_confidence: 0.8, apology: "Sorry." };
+const UNKNOWN: &str = "I do not know.";
 const PATIENCE: Patience = Patience { queue_wait_ms: 150, first_token_ms: 300, give_up_ms: 700 };
 
 fn spec(knowledge: bool) -> Spec {
@@ -23,7 +24,7 @@ fn spec(knowledge: bool) -> Spec {
     Spec {
         job: JobId::parse("job_1").unwrap(),
         lang: Lang::en(),
-        knowledge: knowledge.then_some(Knowledge { query: question, top_k: 5 }),
+        knowledge: knowledge.then_some(Knowledge { query: question, context: None, top_k: 5 }),
         prompt: Prompt::Grounded(grounded),
         sampling: Sampling { max_tokens: 20, ..Sampling::default() },
         deadline: Timestamp(10_000),
@@ -31,6 +32,13 @@ fn spec(knowledge: bool) -> Spec {
         stall_ms: 500,
         patience: PATIENCE,
         fallback: None,
+        reply: None,
+        policy: Policy {
+            faq_confidence: Some(0.9),
+            told: None,
+            abstention: Some(Abstention { below: 0.5, text: UNKNOWN.into() }),
+        },
+        checks_markers: true,
         priority: Priority::Interactive,
         weight: 1,
         worker: None,
@@ -46,7 +54,7 @@ fn failure() -> Failure {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let token = ("[a-z\u{4e00}-\u{4e10}]{0,3}", 0u32..3).prop_map(|(text, tokens)| Event::token(text, tokens));
+    let token = ("[a-z\u{4e00}-\u{4e10} 1\\[\\]]{0,4}", 0u32..3).prop_map(|(text, tokens)| Event::token(text, tokens));
     let aside = |raw: String| Aside { reasoning: raw.clone(), raw, calls: Vec::new(), tokens: 1 };
     let aside = "[A-Z]{0,3}".prop_map(move |raw| Event::Aside(aside(raw)));
     let usage = Usage { prompt_tokens: 7, completion_tokens: 3 };
@@ -57,7 +65,9 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Started { worker, model: "m".into(), prompt_tokens: 7 }),
         1 => Just(Event::Finished { reason: FinishReason::Stop, usage }),
         1 => Just(Event::Failed(failure())),
-        1 => Just(Event::Retrieved(Retrieved::default())),
+        1 => prop::option::of(0.0f32..1.0).prop_map(|confidence| {
+            Event::Retrieved(Retrieved { confidence, ..Retrieved::default() })
+        }),
         1 => Just(Event::Deleted),
     ]
 }
@@ -119,7 +129,9 @@ impl Seen {
                 Effect::Emit(event) => self.emit(event),
                 Effect::Commit(answer) => {
                     self.commits += 1;
-                    assert_eq!(answer.last_seq as usize, self.events.len() + usize::from(answer.degraded));
+                    let is_untold = answer.degraded || !answer.origin.is_model();
+                    let untold = if is_untold { 1 + usize::from(self.events.is_empty()) } else { 0 };
+                    assert_eq!(answer.last_seq as usize, self.events.len() + untold);
                 }
                 Effect::Infer { job, body, .. } => {
                     assert_eq!(body.prefix, self.generated, "a job continues what was seen");
@@ -167,8 +179,10 @@ proptest! {
         inputs in prop::collection::vec((input(), 0u64..400), 0..60),
         accepted_first in prop::bool::weighted(0.9),
         falls_back in any::<bool>(),
+        greets in prop::bool::weighted(0.1),
     ) {
-        let spec = Spec { fallback: falls_back.then_some(FALLBACK), ..spec(knowledge) };
+        let reply = greets.then(|| Given { text: "Hi!".into(), citations: vec![], origin: Origin::Courtesy, degraded: false });
+        let spec = Spec { fallback: falls_back.then_some(FALLBACK), reply, ..spec(knowledge) };
         let (mut turn, mut seen, mut now) = (Turn::new(spec), Seen::default(), 0);
         if accepted_first {
             seen.take(turn.on(Input::Accepted, Timestamp(0)));
@@ -186,6 +200,10 @@ proptest! {
             prop_assert!(turn.is_done(), "the deadline ends every turn");
             let is_degraded = matches!(seen.events.last(), Some(TurnEvent::Finished { degraded: true, .. }));
             prop_assert!(!is_degraded || (falls_back && seen.text == FALLBACK.apology), "{:?}", seen.events);
+            if let Some(TurnEvent::Finished { origin, text, .. }) = seen.events.last() {
+                prop_assert!(*origin != Origin::Abstained || (knowledge && text == UNKNOWN && seen.jobs.is_empty()));
+                prop_assert!(*origin != Origin::Courtesy || (greets && text == "Hi!" && seen.jobs.is_empty()));
+            }
         }
     }
 

@@ -1,0 +1,129 @@
+//! What was said before, as far as it decides how a message is taken.
+
+use crate::SessionView;
+use protocol::{ChatMessage, Role};
+
+/// An earlier question is looked up by its beginning, of so many characters.
+const CONTEXT_CHARS: usize = 500;
+/// The end of an answer, in characters, in which a question to the customer stands.
+const END_CHARS: usize = 120;
+/// The longest reply to a question, in letters; a Han, kana or Hangul character counts as three.
+const REPLY_LETTERS: usize = 48;
+
+/// The last thing that was said by each.
+#[derive(Debug, Default)]
+pub(crate) struct Before<'a> {
+    asked: Option<&'a str>,
+    answered: Option<&'a str>,
+}
+
+impl<'a> Before<'a> {
+    /// In a session.
+    pub fn session(view: &'a SessionView) -> Self {
+        let last = |role| view.messages.iter().rfind(|m| m.role == role).map(|m| m.content.as_str());
+        Self { asked: last(Role::User), answered: last(Role::Assistant) }
+    }
+
+    /// In a conversation, before its last message.
+    pub fn messages(messages: &'a [ChatMessage]) -> Self {
+        let before = messages.split_last().map(|(_, before)| before).unwrap_or_default();
+        let last = |role| before.iter().rfind(|m| m.role == role).map(|m| m.content.as_str());
+        Self { asked: last(Role::User), answered: last(Role::Assistant) }
+    }
+
+    /// What the customer asked, for looking up what goes on from there.
+    pub fn context(&self) -> Option<String> {
+        let context: String = self.asked?.chars().take(CONTEXT_CHARS).collect();
+        Some(context).filter(|context| !context.trim().is_empty())
+    }
+
+    /// The assistant's last words, if `message` is not the one that they answered.
+    pub fn told(&self, message: &str) -> Option<String> {
+        self.answered.filter(|_| self.asked.is_some_and(|asked| asked.trim() != message.trim())).map(String::from)
+    }
+
+    /// Whether `message` may well be the reply to a question of the assistant's, and no question of its own.
+    pub fn is_replied_by(&self, message: &str) -> bool {
+        let Some(answered) = self.answered else { return false };
+        let end = answered.chars().rev().take(END_CHARS);
+        end.into_iter().any(is_question_mark) && letters(message) <= REPLY_LETTERS && !asks(message)
+    }
+}
+
+fn letters(text: &str) -> usize {
+    text.trim().chars().map(|c| if c >= '\u{1100}' { 3 } else { 1 }).sum()
+}
+
+fn is_question_mark(c: char) -> bool {
+    matches!(c, '?' | '？' | '؟')
+}
+
+/// Whether the text is a question, also one without a question mark where the words tell.
+fn asks(text: &str) -> bool {
+    const WITHIN: &[&str] = &[
+        "怎么",
+        "怎样",
+        "如何",
+        "什么",
+        "多少",
+        "多久",
+        "哪",
+        "为何",
+        "是否",
+        "吗",
+        "谁",
+        "几天",
+        "几点",
+        "能不能",
+        "可不可以",
+        "どう",
+        "なぜ",
+        "いつ",
+        "どこ",
+        "いくら",
+        "어떻게",
+        "언제",
+        "어디",
+        "얼마",
+        "왜",
+    ];
+    const FIRST: &[&str] = &["how", "what", "when", "where", "why", "who", "which", "whats", "what's", "hows", "how's"];
+    let text = text.trim().to_lowercase();
+    let first = text.split(|c: char| !(c.is_alphanumeric() || c == '\'')).next().unwrap_or_default();
+    text.contains(is_question_mark) || WITHIN.iter().any(|word| text.contains(word)) || FIRST.contains(&first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_reply(answered: &str, message: &str) -> bool {
+        Before { asked: Some("?"), answered: Some(answered) }.is_replied_by(message)
+    }
+
+    #[test]
+    fn a_short_reply_to_a_question_is_no_question_of_its_own() {
+        let which = "We have two models. Which one do you have? [1]";
+        for reply in ["the white one", "yes please", "LX-200, I think", "白色的"] {
+            assert!(is_reply(which, reply), "{reply}");
+        }
+        for question in ["how do I pay", "Do you ship to Peru?", "运费多少", "怎么退货"] {
+            assert!(!is_reply(which, question), "{question}");
+        }
+        assert!(!is_reply(which, &"I would like to tell you a long story about it. ".repeat(2)));
+        assert!(!is_reply("Press reset [1].", "yes please"), "nothing was asked");
+        assert!(!is_reply(&format!("Really? {}", "Well. ".repeat(30)), "yes please"), "that was long ago");
+    }
+
+    #[test]
+    fn what_was_asked_before_is_the_context() {
+        let said = |role, text: &str| ChatMessage::new(role, text);
+        let messages = [said(Role::User, "Returns?"), said(Role::Assistant, "30 days."), said(Role::User, "And fees?")];
+        let before = Before::messages(&messages);
+        assert_eq!(before.context().as_deref(), Some("Returns?"));
+        assert_eq!((before.told("And fees?").as_deref(), before.told(" Returns?")), (Some("30 days."), None));
+        assert_eq!(Before::messages(&messages[..1]).context(), None);
+        let long = "字".repeat(600);
+        assert_eq!(Before { asked: Some(&long), answered: None }.context().map(|c| c.chars().count()), Some(500));
+    }
+}
