@@ -16,7 +16,8 @@ const MAX_NAME: usize = 255;
 /// A document that was read but not yet embedded.
 #[derive(Debug)]
 pub struct Draft {
-    info: DocumentInfo,
+    /// What is known of it.
+    pub info: DocumentInfo,
     chunks: Vec<Chunk>,
     curated: bool,
     /// What was skipped and why.
@@ -118,9 +119,9 @@ impl Draft {
             let mut questions = questions.into_iter();
             passages.extend(chunks.iter().zip(vectors).map(|(chunk, vector)| {
                 let Chunk { title, text } = chunk.clone();
-                NewPassage { title, text, vector, question: questions.next() }
+                NewPassage { title, text, vector, question: questions.next().into_iter().collect() }
             }));
         }
-        Ok(NewDocument { info: self.info, passages })
+        Ok(NewDocument { id: self.info.id, passages })
     }
 }

@@ -9,6 +9,7 @@
 mod analyzer;
 pub mod chunk;
 pub mod config;
+mod documents;
 pub mod embed;
 pub mod eval;
 pub mod faq;

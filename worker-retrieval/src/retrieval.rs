@@ -2,15 +2,16 @@
 
 use crate::{
     Config, Dirs,
+    documents::Documents,
     embed::{self, EmbedError, Embedder},
     fuse,
-    index::{self, Found, IndexError, Limits, Query, SearchIndex, Vectors},
+    index::{self, Found, IndexError, Limits, NewDocument, Query, SearchIndex, Vectors},
     ingest,
 };
 use metrics::{counter, gauge, histogram};
 use protocol::{
-    DocumentFormat, DocumentInfo, DocumentReport, ErrorCode, Event, Failure, KnowledgeJob, Passage, RetrievalJob,
-    Retrieved, TenantId, Timestamp,
+    DocumentFormat, DocumentId, DocumentInfo, DocumentReport, ErrorCode, Event, Failure, FaqMatch, KnowledgeJob,
+    KnowledgeVersion, Passage, RetrievalJob, Retrieved, TenantId, Timestamp,
 };
 use runtime::{Clock, config::Problem, metric};
 use std::{collections::HashMap, sync::Arc};
@@ -38,6 +39,7 @@ pub struct Retrieval {
     pub(crate) config: Config,
     embedder: Arc<dyn Embedder>,
     index: Box<dyn SearchIndex>,
+    documents: Documents,
     clock: Arc<dyn Clock>,
 }
 
@@ -64,15 +66,16 @@ impl Retrieval {
         let embedder = embed::connect(&config.embedder, &dirs.models, config.threads)?;
         let vectors = Vectors { embedder: embedder.id().into(), dimensions: embedder.dimensions() };
         let limits = Limits { open_tenants: config.open_tenants, tenant_passages: config.max_tenant_passages };
-        let index = index::connect(&config.index, &dirs.data, vectors, limits)?;
-        Ok(Self { config: config.clone(), embedder, index, clock })
+        let index = index::connect(&config.index, None, &dirs.data, vectors, limits)?;
+        let documents = Documents::new(dirs.data.join("documents"));
+        Ok(Self { config: config.clone(), embedder, index, documents, clock })
     }
 
     /// What the tenant knows about the job's question.
     pub fn search(&self, tenant: &TenantId, job: &RetrievalJob) -> Result<Retrieved, Failure> {
         let top = usize::from(job.top_k).min(MAX_TOP_K);
-        let mut found = self.find(tenant, &job.query, top)?;
-        let faq = found.faq.take();
+        let found = self.find(tenant, &job.query, top)?;
+        let faq = self.faq(tenant, &found)?;
         Ok(Retrieved { passages: rank(found, Mode::Hybrid, top), faq, ..Retrieved::default() })
     }
 
@@ -90,7 +93,20 @@ impl Retrieval {
         let vectors = self.timed("embed", || self.embedder.embed_queries(&[text])).map_err(ingest::failed)?;
         let vector = vectors.first().map(Vec::as_slice).unwrap_or_default();
         let query = Query { text, vector, candidates: top.max(CANDIDATES) };
-        self.timed("search", || self.index.search(tenant, query)).map_err(|error| indexing(tenant, error))
+        let search = || self.index.search(tenant, self.index.holds(tenant)?, query);
+        self.timed("search", search).map_err(|error| indexing(tenant, error))
+    }
+
+    /// The closest curated answer.
+    fn faq(&self, tenant: &TenantId, found: &Found) -> Result<Option<FaqMatch>, Failure> {
+        let listed = self.list(tenant)?;
+        let curated = |passage: &&Passage| {
+            listed.iter().any(|info| info.id == passage.document && info.format == DocumentFormat::FaqCsv)
+        };
+        Ok(found.by_vector.iter().find(curated).map(|passage| {
+            let Passage { document, chunk, title, text, score } = passage.clone();
+            FaqMatch { document, chunk, question: title, answer: text, score, confidence: 0.0 }
+        }))
     }
 
     /// Does a job on the tenant's documents, however long it takes.
@@ -113,8 +129,10 @@ impl Retrieval {
                 report.map(Event::Ingested)
             }
             KnowledgeJob::Delete { document } => {
-                let was_there = self.index.delete(tenant, &document).map_err(|error| indexing(tenant, error))?;
-                self.count_passages(tenant)?;
+                let was_there = self.list(tenant)?.iter().any(|info| info.id == document);
+                if was_there {
+                    self.publish(tenant, &document, None)?;
+                }
                 let missing = || Failure::new(ErrorCode::DocumentNotFound, format!("no document {document}"));
                 was_there.then_some(Event::Deleted).ok_or_else(missing)
             }
@@ -133,11 +151,33 @@ impl Retrieval {
     ) -> Result<DocumentReport, Failure> {
         let mut draft = ingest::read(&self.config, &*self.embedder, name, format, content)?;
         let warnings = std::mem::take(&mut draft.warnings);
+        let info = draft.info.clone();
         let document = draft.embed(&*self.embedder, self.config.batch, || self.check(deadline))?;
-        let info = document.info.clone();
-        let replaced = self.index.put(tenant, document).map_err(|error| indexing(tenant, error))?;
-        self.count_passages(tenant)?;
+        let replaced = self.list(tenant)?.iter().any(|known| known.id == info.id);
+        self.publish(tenant, &info.id, Some((info.clone(), document)))?;
         Ok(DocumentReport { document: info, replaced, warnings })
+    }
+
+    /// Makes the next version: without `id`, or with another document in its place.
+    fn publish(
+        &self,
+        tenant: &TenantId,
+        id: &DocumentId,
+        new: Option<(DocumentInfo, NewDocument)>,
+    ) -> Result<(), Failure> {
+        let (info, document) = new.unzip();
+        let index = || {
+            let base = self.index.holds(tenant)?;
+            let version = KnowledgeVersion(base.0 + 1);
+            self.index.undo(tenant, base)?;
+            self.index.remove(tenant, version, std::slice::from_ref(id))?;
+            self.index.add(tenant, version, document.into_iter().collect())?;
+            self.index.seal(tenant, version)?;
+            self.index.prune(tenant, version)
+        };
+        index().map_err(|error| indexing(tenant, error))?;
+        self.documents.set(tenant, id, info).map_err(listing)?;
+        self.count_passages(tenant)
     }
 
     fn check(&self, deadline: Timestamp) -> Result<(), Failure> {
@@ -147,7 +187,7 @@ impl Retrieval {
 
     /// The tenant's documents by id.
     pub fn list(&self, tenant: &TenantId) -> Result<Vec<DocumentInfo>, Failure> {
-        self.index.list(tenant).map_err(|error| indexing(tenant, error))
+        self.documents.list(tenant).map_err(listing)
     }
 
     fn count_passages(&self, tenant: &TenantId) -> Result<(), Failure> {
@@ -191,4 +231,9 @@ fn indexing(tenant: &TenantId, error: IndexError) -> Failure {
     }
     tracing::error!(%tenant, %error, "the search index failed");
     Failure::new(ErrorCode::Unavailable, "the search index cannot be used now")
+}
+
+fn listing(error: std::io::Error) -> Failure {
+    tracing::error!(%error, "the list of documents cannot be used");
+    Failure::new(ErrorCode::Unavailable, "the list of documents cannot be used now")
 }

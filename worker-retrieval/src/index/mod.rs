@@ -1,17 +1,23 @@
-//! The search index port: each tenant's passages, found by their words and by their meaning.
+//! The search index port: each tenant's passages, found by their words and by their meaning, in the version that is asked.
+//!
+//! A passage row is part of version v if it was added by v or earlier and not removed by v or earlier. So a version costs
+//! what it changes, a build disturbs no search, and going back to an earlier version costs nothing.
 
 mod embedded;
+mod error;
 
-pub use embedded::{EmbeddedIndex, Limits};
+pub use embedded::EmbeddedIndex;
+pub use error::IndexError;
 
-use protocol::{DocumentId, DocumentInfo, FaqMatch, Passage, TenantId};
-use std::path::{Path, PathBuf};
+use protocol::{DocumentId, KnowledgeVersion, Passage, TenantId};
+use sha2::{Digest, Sha256};
+use std::path::Path;
 
 /// A document to be kept.
 #[derive(Debug, Clone)]
 pub struct NewDocument {
-    /// What is known of it; `info.passages` is the length of `passages`.
-    pub info: DocumentInfo,
+    /// Its id.
+    pub id: DocumentId,
     /// In order; at least one.
     pub passages: Vec<NewPassage>,
 }
@@ -25,8 +31,9 @@ pub struct NewPassage {
     pub text: String,
     /// Unit vector of title and text.
     pub vector: Vec<f32>,
-    /// Unit vector of the curated question alone; `None`: this is not a curated answer.
-    pub question: Option<Vec<f32>>,
+    /// Unit vectors of a curated question and of its variants; empty for an ordinary passage. The passage is as close to
+    /// a query as the closest of all its vectors.
+    pub question: Vec<Vec<f32>>,
 }
 
 /// What to look for.
@@ -40,34 +47,51 @@ pub struct Query<'a> {
     pub candidates: usize,
 }
 
-/// What was found, all of it in one state of the index.
+/// What was found, all of it in one version.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Found {
-    /// Ranked by words; scores are BM25.
+    /// Ranked by words; scores are BM25's, or another measure's that is higher for a better match.
     pub by_text: Vec<Passage>,
     /// Ranked by meaning; scores are cosines.
     pub by_vector: Vec<Passage>,
-    /// The curated question that is closest to the query.
-    pub faq: Option<FaqMatch>,
 }
 
-/// Keeps passages per tenant. Every call blocks and sees one tenant only.
+/// Keeps the passages of tenants' versions. Every call blocks and sees one tenant only.
+///
+/// A tenant's versions only grow, and one build runs at a time: `undo` what an earlier one left, then `remove` and `add`,
+/// then `seal`. Between the first change and `seal` a crash may lose all of that version, and never more.
 pub trait SearchIndex: Send + Sync {
-    /// Adds `document` or replaces the one with its id; its passages become visible together, and survive a crash once
-    /// this returns. Tells whether one was replaced.
-    fn put(&self, tenant: &TenantId, document: NewDocument) -> Result<bool, IndexError>;
+    /// The last version of the tenant's knowledge that is whole in here; 0: none.
+    fn holds(&self, tenant: &TenantId) -> Result<KnowledgeVersion, IndexError>;
 
-    /// Removes a document; `false`: there was none.
-    fn delete(&self, tenant: &TenantId, document: &DocumentId) -> Result<bool, IndexError>;
+    /// Undoes what versions after `base` brought and removed: builds that came to nothing, versions that were rolled back.
+    fn undo(&self, tenant: &TenantId, base: KnowledgeVersion) -> Result<(), IndexError>;
 
-    /// The tenant's documents by id.
-    fn list(&self, tenant: &TenantId) -> Result<Vec<DocumentInfo>, IndexError>;
+    /// Brings documents in with `version`: no search of an earlier one sees them. At most a few hundred passages a call,
+    /// as many calls as it takes. The same document again in the same version replaces the first.
+    fn add(&self, tenant: &TenantId, version: KnowledgeVersion, documents: Vec<NewDocument>) -> Result<(), IndexError>;
 
-    /// Looks for `query`; a tenant without documents has no passages.
-    fn search(&self, tenant: &TenantId, query: Query<'_>) -> Result<Found, IndexError>;
+    /// Takes documents of earlier versions out with `version`: searches of earlier ones still see them. Unknown ones are
+    /// ignored.
+    fn remove(&self, tenant: &TenantId, version: KnowledgeVersion, documents: &[DocumentId]) -> Result<(), IndexError>;
+
+    /// `version` is whole: it survives a crash once this returns, and `holds` tells it.
+    fn seal(&self, tenant: &TenantId, version: KnowledgeVersion) -> Result<(), IndexError>;
+
+    /// Looks for `query` in what `version` holds; [`IndexError::Behind`] if that is not whole in here.
+    fn search(&self, tenant: &TenantId, version: KnowledgeVersion, query: Query<'_>) -> Result<Found, IndexError>;
+
+    /// Drops what no version from `oldest` on sees; earlier ones cannot be searched any more.
+    fn prune(&self, tenant: &TenantId, oldest: KnowledgeVersion) -> Result<(), IndexError>;
+
+    /// Drops all of the tenant, even if it is damaged.
+    fn clear(&self, tenant: &TenantId) -> Result<(), IndexError>;
+
+    /// Whether it answers now.
+    fn check(&self) -> Result<(), IndexError>;
 }
 
-/// Whose vectors an index holds.
+/// Whose vectors an index holds: the *space* in which they can be compared. The data of spaces lie apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vectors {
     /// The embedder's id.
@@ -76,59 +100,36 @@ pub struct Vectors {
     pub dimensions: usize,
 }
 
-/// Why an index cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum IndexError {
-    /// The choice names no index.
-    #[error("retrieval.index = {0:?}: expected embedded: or embedded:<directory>")]
-    Unknown(String),
-    /// The backend comes later.
-    #[error("retrieval.index = {0:?}: Meilisearch is not built yet; use embedded: or embedded:<directory>")]
-    NotBuilt(String),
-    /// Another process has it.
-    #[error("index {} is in use by another process; stop it, or give this one its own retrieval.index", .0.display())]
-    InUse(PathBuf),
-    /// It was written by another format or with another embedder.
-    #[error(
-        "index {} was written with {found}, this process uses {expected}: \
-         set retrieval.embedder back, or move the directory away and add the documents again",
-        path.display()
-    )]
-    Mismatch {
-        /// The index.
-        path: PathBuf,
-        /// What it holds.
-        found: String,
-        /// What was asked for.
-        expected: String,
-    },
-    /// A document that does not fit.
-    #[error("the tenant would have {0} passages, at most {1} are kept (retrieval.max_tenant_passages)")]
-    TooMany(usize, usize),
-    /// The directory cannot be read or written.
-    #[error("index {}: {source}", path.display())]
-    Io {
-        /// The file or directory.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// What the directory holds is damaged, or could not be written.
-    #[error("index {}: {reason}", path.display())]
-    Broken {
-        /// The tenant's directory.
-        path: PathBuf,
-        /// What is wrong.
-        reason: String,
-    },
+impl Vectors {
+    /// A short name of the space, the same for ever: 16 hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        let hash = Sha256::digest(format!("{}\n{}", self.embedder, self.dimensions));
+        hash.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
-/// Opens the index that `url` names; `data` is where `embedded:` without a directory keeps it.
-pub fn connect(url: &str, data: &Path, vectors: Vectors, limits: Limits) -> Result<Box<dyn SearchIndex>, IndexError> {
+/// Bounds of what is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Tenants whose index stays open.
+    pub open_tenants: usize,
+    /// Passages of one version of a tenant.
+    pub tenant_passages: usize,
+}
+
+/// Opens the index that `url` names for one space. `key` is a search server's key; `data` is where `embedded:` without a
+/// directory keeps its own.
+pub fn connect(
+    url: &str,
+    key: Option<&str>,
+    data: &Path,
+    vectors: Vectors,
+    limits: Limits,
+) -> Result<Box<dyn SearchIndex>, IndexError> {
+    let _ = key;
     match url.split_once(':') {
-        Some(("embedded", "")) => Ok(Box::new(EmbeddedIndex::open(data.join("index"), vectors, limits)?)),
-        Some(("embedded", directory)) => Ok(Box::new(EmbeddedIndex::open(directory.into(), vectors, limits)?)),
-        Some(("http" | "https", _)) => Err(IndexError::NotBuilt(url.into())),
+        Some(("embedded", "")) => Ok(Box::new(EmbeddedIndex::open(&data.join("index"), vectors, limits)?)),
+        Some(("embedded", directory)) => Ok(Box::new(EmbeddedIndex::open(directory.as_ref(), vectors, limits)?)),
         _ => Err(IndexError::Unknown(url.into())),
     }
 }

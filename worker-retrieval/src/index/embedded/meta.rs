@@ -1,4 +1,4 @@
-//! What the whole directory has: a lock, and a note of the format and of whose vectors it holds.
+//! What the directory of a space has: a lock, and a note of the format and of whose vectors it holds.
 
 use crate::index::{IndexError, Vectors};
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,8 @@ use std::{
     path::Path,
 };
 
-/// Grows whenever older files cannot be read.
-const FORMAT: u32 = 1;
+/// Grows whenever older files cannot be read; 1 had no versions.
+const FORMAT: u32 = 2;
 
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Meta {
@@ -20,7 +20,7 @@ struct Meta {
 
 /// Creates `directory` and locks it; the operating system unlocks it when the file is closed, even after a crash.
 pub fn lock(directory: &Path) -> Result<File, IndexError> {
-    let io = |source| IndexError::Io { path: directory.into(), source };
+    let io = |source| IndexError::io(directory, source);
     fs::create_dir_all(directory).map_err(io)?;
     let file = File::create(directory.join("lock")).map_err(io)?;
     match file.try_lock() {
@@ -30,27 +30,34 @@ pub fn lock(directory: &Path) -> Result<File, IndexError> {
     }
 }
 
-/// Refuses a directory that holds another embedder's vectors; a new one is marked as this embedder's.
+/// Refuses a directory of another format, or of another space; a new one is marked as this space's.
 pub fn check(directory: &Path, vectors: &Vectors) -> Result<(), IndexError> {
     let path = directory.join("meta.json");
     let expected = Meta { format: FORMAT, embedder: vectors.embedder.clone(), dimensions: vectors.dimensions };
     match fs::read(&path) {
         Ok(bytes) => compare(directory, &bytes, &expected),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            write(&path, &expected).map_err(|source| IndexError::Io { path, source })
+            write(&path, &expected).map_err(|source| IndexError::io(&path, source))
         }
-        Err(source) => Err(IndexError::Io { path, source }),
+        Err(source) => Err(IndexError::io(&path, source)),
     }
 }
 
 fn compare(directory: &Path, bytes: &[u8], expected: &Meta) -> Result<(), IndexError> {
-    let found: Meta = serde_json::from_slice(bytes)
-        .map_err(|error| IndexError::Broken { path: directory.join("meta.json"), reason: error.to_string() })?;
-    if found == *expected {
-        return Ok(());
+    #[derive(Deserialize)]
+    struct Format {
+        format: u32,
     }
-    let words = |meta: &Meta| format!("format {}, {} ({} dimensions)", meta.format, meta.embedder, meta.dimensions);
-    Err(IndexError::Mismatch { path: directory.into(), found: words(&found), expected: words(expected) })
+    let place = directory.display().to_string();
+    let broken = |reason: String| IndexError::Broken { place: place.clone(), reason };
+    let found: Format = serde_json::from_slice(bytes).map_err(|error| broken(format!("meta.json: {error}")))?;
+    match found.format {
+        newer if newer > FORMAT => return Err(IndexError::Newer { place, found: newer, known: FORMAT }),
+        older if older < FORMAT => return Err(IndexError::Older(directory.into())),
+        _ => {}
+    }
+    let found: Meta = serde_json::from_slice(bytes).map_err(|error| broken(format!("meta.json: {error}")))?;
+    if found == *expected { Ok(()) } else { Err(broken("meta.json names another embedder".into())) }
 }
 
 /// Whole or not at all: a crash leaves no half-written note.
@@ -60,5 +67,10 @@ fn write(path: &Path, meta: &Meta) -> io::Result<()> {
     file.write_all(&serde_json::to_vec(meta)?)?;
     file.sync_all()?;
     fs::rename(&draft, path)?;
+    sync_parent(path)
+}
+
+/// Makes the entry of `path` in its directory survive a power failure.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |directory| File::open(directory)?.sync_all())
 }

@@ -1,31 +1,20 @@
-//! How a passage lies in tantivy: one tantivy document each, the document's own facts with its first passage.
+//! What tantivy knows of a passage: its row's number and its terms.
 
 use crate::analyzer::Script;
-use tantivy::schema::{
-    Field, IndexRecordOption, STORED, STRING, Schema, SchemaBuilder, TextFieldIndexing, TextOptions,
-};
+use tantivy::schema::{FAST, Field, INDEXED, IndexRecordOption, Schema, SchemaBuilder, TextFieldIndexing, TextOptions};
 
-/// The fields of a passage.
+/// Name of [`Fields::row`].
+pub const ROW: &str = "row";
+
+/// The fields of a passage; the passage itself lies in the log.
 #[derive(Debug, Clone)]
 pub struct Fields {
     /// All of them.
     pub schema: Schema,
-    /// The document's id, by which it is deleted.
-    pub document: Field,
-    /// Position within the document.
-    pub chunk: Field,
-    /// What is shown as its title.
-    pub title: Field,
-    /// What is shown.
-    pub text: Field,
+    /// The row's number, which no other row ever had.
+    pub row: Field,
     /// What is searched, by script.
     pub terms: [Terms; 2],
-    /// Vector of title and text, little-endian f32.
-    pub vector: Field,
-    /// Vector of the curated question; present on curated answers only.
-    pub question: Field,
-    /// [`protocol::DocumentInfo`] as JSON; present on passage 0 only.
-    pub info: Field,
 }
 
 /// The terms of one script.
@@ -43,15 +32,9 @@ impl Fields {
     /// The one schema of this format.
     pub fn new() -> Self {
         let mut schema = Schema::builder();
-        let document = schema.add_text_field("document", STRING | STORED);
-        let chunk = schema.add_u64_field("chunk", STORED);
-        let title = schema.add_text_field("title", STORED);
-        let text = schema.add_text_field("text", STORED);
+        let row = schema.add_u64_field(ROW, FAST | INDEXED);
         let terms = Script::ALL.map(|script| Terms::add(&mut schema, script));
-        let vector = schema.add_bytes_field("vector", STORED);
-        let question = schema.add_bytes_field("question", STORED);
-        let info = schema.add_text_field("info", STORED);
-        Self { schema: schema.build(), document, chunk, title, text, terms, vector, question, info }
+        Self { schema: schema.build(), row, terms }
     }
 }
 
