@@ -7,16 +7,19 @@
 //! ingest; the jobs on one tenant's documents are done one after another, in the order in which they came.
 
 mod analyzer;
+pub mod calibrate;
 pub mod chunk;
 pub mod config;
 mod documents;
 pub mod embed;
 pub mod eval;
 pub mod faq;
+pub mod faq_engine;
 pub mod fuse;
 pub mod index;
 mod ingest;
 mod lanes;
+pub mod rank;
 mod retrieval;
 mod segment;
 mod worker;

@@ -14,7 +14,7 @@ use protocol::{
     KnowledgeVersion, Passage, RetrievalJob, Retrieved, TenantId, Timestamp,
 };
 use runtime::{Clock, config::Problem, metric};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 /// Passages of each ranking that take part in the fusion, at least.
 const CANDIDATES: usize = 50;
@@ -209,20 +209,10 @@ fn rank(found: Found, mode: Mode, top: usize) -> Vec<Passage> {
     let mut passages = match mode {
         Mode::Bm25 => found.by_text,
         Mode::Vectors => found.by_vector,
-        Mode::Hybrid => fused(found),
+        Mode::Hybrid => fuse::blend(found, fuse::Blend::default()),
     };
     passages.truncate(top);
     passages
-}
-
-fn fused(found: Found) -> Vec<Passage> {
-    let key = |passage: &Passage| (passage.document.clone(), passage.chunk);
-    // Meaning goes first: it decides between equals.
-    let rankings = [found.by_vector.iter().map(key).collect(), found.by_text.iter().map(key).collect()];
-    let both = found.by_text.into_iter().chain(found.by_vector);
-    let mut passages: HashMap<_, _> = both.map(|passage| (key(&passage), passage)).collect();
-    let ranked = fuse::reciprocal_rank(&rankings).into_iter();
-    ranked.filter_map(|(key, score)| Some(Passage { score, ..passages.remove(&key)? })).collect()
 }
 
 fn indexing(tenant: &TenantId, error: IndexError) -> Failure {
