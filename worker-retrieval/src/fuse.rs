@@ -69,7 +69,7 @@ mod tests {
     }
 
     fn fused(by_vector: &[(&str, f32)], by_text: &[(&str, f32)]) -> Vec<(String, f32)> {
-        let found = Found { by_vector: ranking(by_vector), by_text: ranking(by_text), ..Found::default() };
+        let found = Found { by_vector: ranking(by_vector), by_text: ranking(by_text) };
         blend(found, Blend::default()).into_iter().map(|p| (p.document.to_string(), p.score)).collect()
     }
 

@@ -8,7 +8,7 @@ fn passage(document: &str, chunk: u32, text: &str, score: f32) -> Passage {
 fn rank(passages: Vec<Passage>, question: &str, top: usize) -> Ranked {
     let mut by_text = passages.clone();
     by_text.iter_mut().for_each(|passage| passage.score *= 10.0);
-    Ranker::new("hashing:v1").rank(Found { by_vector: passages, by_text, ..Found::default() }, question, top)
+    Ranker::new("hashing:v1").rank(Found { by_vector: passages, by_text }, question, top)
 }
 
 #[test]
