@@ -1,6 +1,6 @@
 //! The URLs of the catalogue and of the archive.
 
-use crate::{Archive, ArchiveError, Catalog, CatalogError, objects::Objects, sql::Sql};
+use crate::{Archive, ArchiveError, Bucket, Catalog, CatalogError, objects::Objects, sql::Sql};
 use std::{path::Path, sync::Arc};
 
 /// Opens the catalogue at `url`: `sqlite:` (the file `catalog.db` of `data_dir`), `sqlite:<file>` or
@@ -23,15 +23,32 @@ pub async fn connect(url: &str, data_dir: &Path) -> Result<Arc<dyn Catalog>, Cat
     Ok(Arc::new(sql))
 }
 
-/// Opens the archive at `url`: `file:` (the directory `archive` of `data_dir`) or `file:<directory>`.
+/// Opens the archive at `url`: `file:` (the directory `archive` of `data_dir`), `file:<directory>`, `s3://<bucket>` or
+/// `s3://<bucket>/<prefix>`, a bucket as the usual variables `AWS_*` of the environment describe it.
 ///
 /// # Errors
-/// [`ArchiveError::Unavailable`]: the URL is none of these, or the directory cannot be made.
+/// See [`connect_archive_with`].
 pub fn connect_archive(url: &str, data_dir: &Path) -> Result<Arc<dyn Archive>, ArchiveError> {
+    connect_archive_with(url, data_dir, &Bucket::default())
+}
+
+/// Opens the archive at `url` as [`connect_archive`] does; what `bucket` says goes before the environment.
+///
+/// # Errors
+/// [`ArchiveError::Unavailable`]: the URL is none of these, or the directory cannot be made. Whether a bucket can be reached
+/// is found out by [`Archive::check`].
+pub fn connect_archive_with(url: &str, data_dir: &Path, bucket: &Bucket) -> Result<Arc<dyn Archive>, ArchiveError> {
     let objects = match url.split_once(':') {
         Some(("file", "")) => Objects::directory(&data_dir.join("archive"))?,
         Some(("file", directory)) => Objects::directory(Path::new(directory))?,
-        _ => return Err(ArchiveError::Unavailable("archive.url must be \"file:\" or \"file:<directory>\"".into())),
+        Some(("s3", place)) if place.len() > 2 && place.starts_with("//") => {
+            let (name, prefix) = place[2..].split_once('/').unwrap_or((&place[2..], ""));
+            Objects::new(bucket.open(name, prefix)?)
+        }
+        _ => {
+            let text = "archive.url must be \"file:\", \"file:<directory>\" or \"s3://<bucket>/<prefix>\"";
+            return Err(ArchiveError::Unavailable(text.into()));
+        }
     };
     Ok(Arc::new(objects))
 }

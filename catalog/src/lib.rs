@@ -9,6 +9,7 @@
 //! before [`Catalog::publish`] serves its version.
 
 mod archive;
+mod bucket;
 mod catalog;
 mod connect;
 mod objects;
@@ -16,6 +17,7 @@ mod sql;
 mod words;
 
 pub use archive::{Archive, ArchiveError, Key};
+pub use bucket::Bucket;
 pub use catalog::{Catalog, CatalogError, Ingests, Questions, Versions};
-pub use connect::{connect, connect_archive};
+pub use connect::{connect, connect_archive, connect_archive_with};
 pub use words::{Build, Change, Document, FaqEntry, Ingest, Question, Staged, Work};

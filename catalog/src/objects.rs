@@ -18,12 +18,27 @@ pub(crate) struct Objects {
 }
 
 impl Objects {
+    /// In any store.
+    pub fn new(store: impl ObjectStore) -> Self {
+        Self { store: Arc::new(store) }
+    }
+
     /// In a directory, which is made if there is none.
     pub fn directory(directory: &Path) -> Result<Self, ArchiveError> {
         let made = std::fs::create_dir_all(directory);
         made.map_err(|error| ArchiveError::Unavailable(format!("archive.url: {}: {error}", directory.display())))?;
         let store = LocalFileSystem::new_with_prefix(directory).map_err(|error| trouble("archive.url", error))?;
-        Ok(Self { store: Arc::new(store.with_fsync(true)) })
+        Ok(Self::new(store.with_fsync(true)))
+    }
+
+    async fn write(&self, place: &Place, bytes: Bytes) -> Result<(), ArchiveError> {
+        match self.store.put(place, bytes.into()).await {
+            Ok(_) => Ok(()),
+            Err(Error::NotFound { source, .. }) => {
+                Err(ArchiveError::Unavailable(format!("archive.url names what does not exist: {source}")))
+            }
+            Err(error) => Err(trouble(place.as_ref(), error)),
+        }
     }
 
     async fn list(&self, prefix: &str) -> Result<Vec<Place>, ArchiveError> {
@@ -67,8 +82,7 @@ fn sha256(bytes: &[u8]) -> String {
 #[async_trait]
 impl Archive for Objects {
     async fn put(&self, key: &Key, bytes: Bytes) -> Result<(), ArchiveError> {
-        let put = self.store.put(&place(key), bytes.into()).await;
-        put.map(drop).map_err(|error| trouble(key.as_str(), error))
+        self.write(&place(key), bytes).await
     }
 
     async fn get(&self, key: &Key) -> Result<Bytes, ArchiveError> {
@@ -109,8 +123,7 @@ impl Archive for Objects {
     async fn check(&self) -> Result<(), ArchiveError> {
         let place = Place::from(PROBE);
         let probe = Bytes::from_static(b"Frontdesk writes this to see whether it can.\n");
-        let put = self.store.put(&place, probe.clone().into()).await;
-        put.map_err(|error| trouble("archive.url", error))?;
+        self.write(&place, probe.clone()).await?;
         let object = self.store.get(&place).await.map_err(|error| trouble("archive.url", error))?;
         let read = object.bytes().await.map_err(|error| trouble("archive.url", error))?;
         if read == probe { Ok(()) } else { Err(ArchiveError::Damaged(PROBE.into())) }

@@ -10,17 +10,18 @@ CARGO_DENY=0.20.2
 
 want rabbitmq-server test -x /usr/sbin/rabbitmq-server
 want redis-server has redis-server
+want mariadb-server test -x /usr/sbin/mariadbd
 want chromium has chromium
 want chromium-driver has chromedriver
 install_missing
 if [[ " ${missing[*]} " == *-server* && -d /run/systemd/system ]]; then
   say "The tests start servers of their own. If Debian started these too, they may go:" \
-    "systemctl disable --now rabbitmq-server redis-server"
+    "systemctl disable --now rabbitmq-server redis-server mariadb"
 fi
 
 venv=$cache/venv
 if ! cmp -s "$here/requirements.txt" "$venv/requirements.txt"; then
-  say "Installing the OpenAI client into $venv"
+  say "Installing the OpenAI client and an S3 server into $venv"
   quietly python3 -m venv --clear "$venv"
   quietly "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
   cp "$here/requirements.txt" "$venv/requirements.txt"

@@ -35,6 +35,9 @@ impl From<Fault> for CatalogError {
             Fault::Sql(error @ (Error::ColumnDecode { .. } | Error::ColumnNotFound(_) | Error::Decode(_))) => {
                 Self::Unusable(format!("it holds what Frontdesk did not write: {error}"))
             }
+            Fault::Sql(Error::PoolTimedOut) => {
+                Self::Unavailable("what catalog.url names gave no connection, or has too many writers".into())
+            }
             Fault::Sql(error) if is_damaged(&error) => Self::Unusable(error.to_string()),
             Fault::Sql(error) => Self::Unavailable(error.to_string()),
         }

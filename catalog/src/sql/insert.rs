@@ -46,7 +46,7 @@ async fn remove(tx: &mut AnyConnection, tenant: &TenantId, build: &Build, ids: &
     for id in ids {
         list.push_bind(id.as_str().to_owned());
     }
-    query.push(")").build().persistent(false).execute(&mut *tx).await?;
+    query.push(")").build().execute(&mut *tx).await?;
     Ok(())
 }
 
@@ -63,7 +63,7 @@ async fn bring(tx: &mut AnyConnection, tenant: &TenantId, build: &Build, put: &[
         row.push_bind(document.original.hash.as_str().to_owned()).push_bind(rows::int(document.original.bytes));
         row.push_bind(i64::from(document.passages)).push_bind(document.recipe.clone());
     });
-    query.build().persistent(false).execute(&mut *tx).await?;
+    query.build().execute(&mut *tx).await?;
     Ok(())
 }
 
@@ -79,7 +79,7 @@ async fn curate(tx: &mut AnyConnection, tenant: &TenantId, build: &Build, entrie
         row.push_bind(entry.question.clone()).push_bind(variants).push_bind(entry.answer.clone());
         row.push_bind(dimensions).push_bind(vectors);
     });
-    query.build().persistent(false).execute(&mut *tx).await?;
+    query.build().execute(&mut *tx).await?;
     Ok(())
 }
 

@@ -27,8 +27,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 static DRIVERS: Once = Once::new();
 
-/// How long a statement waits for a free connection, and a transaction for those before it.
+/// How long a transaction waits for those before it, and the start for the database.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a statement waits for a connection: a server that is down is told soon.
+const CONNECTION: Duration = Duration::from_secs(3);
 
 /// A catalogue in SQLite or MySQL.
 pub(crate) struct Sql {
@@ -61,7 +64,7 @@ impl Sql {
         });
         // The pool would try again and again, and then not say what is wrong.
         reach(url, dialect).await?;
-        let pool = AnyPoolOptions::new().max_connections(dialect.connections()).acquire_timeout(PATIENCE);
+        let pool = AnyPoolOptions::new().max_connections(dialect.connections()).acquire_timeout(CONNECTION);
         let pool = pool.after_connect(move |connection, _| Box::pin(greet(connection, dialect)));
         let pool = pool.connect_lazy(url).map_err(|error| fault::at_connect(&error))?;
         let sql = Self { pool, dialect, writers: Arc::new(Semaphore::new(dialect.writers())) };

@@ -38,7 +38,7 @@ impl Sql {
         );
         query.push(" WHERE i.state = 'open' AND s.tenant = ").push_bind(tenant.as_str().to_owned());
         among(query.push(" AND s.original IN "), hashes);
-        let rows = query.build().persistent(false).fetch_all(&self.pool).await?;
+        let rows = query.build().fetch_all(&self.pool).await?;
         rows.iter().map(rows::hash).collect()
     }
 

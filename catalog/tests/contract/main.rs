@@ -9,6 +9,7 @@ mod support;
 mod versions;
 
 use catalog::{Catalog, CatalogError};
+use runtime::testing::MariaDb;
 use std::{path::Path, sync::Arc};
 use tempfile::TempDir;
 
@@ -61,6 +62,33 @@ async fn sqlite() {
     let catalog = catalog::connect("sqlite:", home.path()).await.unwrap();
     contract(&catalog).await;
     assert!(home.path().join("catalog.db").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mariadb() {
+    let mut server = MariaDb::start();
+    let url = server.url();
+    let nodes = [(); 4].map(|()| {
+        let url = url.clone();
+        tokio::spawn(async move { catalog::connect(&url, Path::new("")).await })
+    });
+    let mut catalogs = Vec::new();
+    for node in nodes {
+        catalogs.push(node.await.unwrap().expect("four may make the tables at once"));
+    }
+    let catalog = catalogs.remove(0);
+    contract(&catalog).await;
+    many::it_comes_back(&catalog, || server.kill()).await;
+    server.start_again();
+    many::it_answers(&catalog).await;
+    support::age(&url).await;
+    let refused = catalog::connect(&url, Path::new("")).await.err().unwrap();
+    assert!(matches!(&refused, CatalogError::Unusable(text) if text.contains("newer")), "{refused}");
+    for wrong in ["frontdesk:wrong@", "nobody:secret@"] {
+        let refused = catalog::connect(&url.replace("frontdesk:secret@", wrong), Path::new("")).await.err().unwrap();
+        let text = refused.to_string();
+        assert!(text.contains("catalog.url") && text.contains("denied") && !text.contains("wrong"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -80,3 +80,16 @@ pub async fn ten_thousand_documents(catalog: &Shared) {
 pub async fn it_answers(catalog: &Shared) {
     catalog.check().await.unwrap();
 }
+
+/// What a server's end looks like.
+pub async fn it_comes_back(catalog: &Shared, kill: impl FnOnce()) {
+    let tenant = tenant("outage");
+    let version = publish(catalog, &tenant, &[("a", "1")], &[]).await;
+    kill();
+    let begin = Instant::now();
+    let errors = [catalog.served(&tenant).await.err(), catalog.begin_build(&tenant, at(1), LEASE).await.err()];
+    for error in errors {
+        assert!(matches!(error, Some(CatalogError::Unavailable(_))), "{error:?}");
+    }
+    eprintln!("    two calls without a server took {:?}; version {} stays", begin.elapsed(), version.0);
+}
