@@ -61,7 +61,8 @@ pub trait Versions: Send + Sync + 'static {
     /// or aborted, or `lease` after it began or was last renewed.
     async fn begin_build(&self, tenant: &TenantId, now: Timestamp, lease: Duration) -> Result<Build, CatalogError>;
 
-    /// The build runs for `lease` from now on. [`CatalogError::Conflict`] if it has expired and another one has begun.
+    /// The build runs for `lease` from now on. [`CatalogError::Conflict`] if it has expired and another one has begun, or
+    /// another version was served.
     async fn renew_build(
         &self,
         tenant: &TenantId,
@@ -71,17 +72,18 @@ pub trait Versions: Send + Sync + 'static {
     ) -> Result<(), CatalogError>;
 
     /// Serves the build's version, in one transaction with everything in `work`. What versions after its base brought or
-    /// removed (they were rolled back) is undone.
+    /// removed (they were rolled back) is undone. To publish a build again does nothing while it is served.
     async fn publish(&self, tenant: &TenantId, build: &Build, work: Work, now: Timestamp) -> Result<(), CatalogError>;
 
     /// Gives the build up; nothing of it stays.
     async fn abort_build(&self, tenant: &TenantId, build: &Build) -> Result<(), CatalogError>;
 
-    /// Serves a version that is kept; [`CatalogError::Conflict`] while a build runs.
+    /// Serves a version that is kept; [`CatalogError::Conflict`] while a build runs. A build that has expired ends with it.
     async fn rollback(&self, tenant: &TenantId, to: KnowledgeVersion, now: Timestamp) -> Result<(), CatalogError>;
 
-    /// Forgets versions below `oldest`, which is not above the served one, and documents that were removed by then. Returns
-    /// the originals of these; others may still need them.
+    /// Forgets versions below `oldest`, which is not above the served one ([`CatalogError::Conflict`]), and documents that
+    /// were removed by then or came with a version that was rolled back. Returns the originals of these; others may still need
+    /// them.
     async fn prune(&self, tenant: &TenantId, oldest: KnowledgeVersion) -> Result<Vec<ContentHash>, CatalogError>;
 
     /// Of `hashes`, those that a kept version or an open ingest still needs.
@@ -103,7 +105,8 @@ pub trait Ingests: Send + Sync + 'static {
     /// The ingest.
     async fn ingest(&self, tenant: &TenantId, ingest: &IngestId) -> Result<Ingest, CatalogError>;
 
-    /// Adds a document to an open ingest, or replaces the one of the same name in it.
+    /// Adds a document to an open ingest, or replaces the one of the same name in it. [`CatalogError::Missing`] if the ingest
+    /// is unknown or has ended.
     async fn stage(&self, tenant: &TenantId, ingest: &IngestId, staged: &Staged) -> Result<(), CatalogError>;
 
     /// At most `most` documents of an ingest whose names come after `after`, by name.
@@ -121,7 +124,7 @@ pub trait Ingests: Send + Sync + 'static {
     /// Ends an open ingest that changes nothing; `version` is what is served and holds all of it.
     async fn close(&self, tenant: &TenantId, ingest: &IngestId, version: KnowledgeVersion) -> Result<(), CatalogError>;
 
-    /// Gives an open ingest up.
+    /// Gives an ingest up, if it is open or was given up before; else it is [`CatalogError::Missing`].
     async fn abort(&self, tenant: &TenantId, ingest: &IngestId) -> Result<(), CatalogError>;
 
     /// Forgets ingests that began before `before`. Returns the originals of their documents; others may still need them.

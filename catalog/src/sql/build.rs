@@ -161,16 +161,18 @@ impl Sql {
     }
 }
 
-/// What versions after `base` brought goes, and what they removed is there again: they were rolled back.
+/// Versions after `base` were rolled back. What they brought is part of no version any more, until [`Sql::forget_below`]
+/// tells of it; what they removed is there again.
 async fn undo(tx: &mut AnyConnection, tenant: &TenantId, base: KnowledgeVersion) -> Result<(), Fault> {
     let base = rows::int(base.0);
     for statement in [
-        "DELETE FROM documents WHERE tenant = ? AND added > ?",
+        "UPDATE documents SET removed = added WHERE tenant = ? AND added > ?",
         "DELETE FROM versions WHERE tenant = ? AND version > ?",
     ] {
         sqlx::query(statement).bind(tenant.as_str().to_owned()).bind(base).execute(&mut *tx).await?;
     }
-    let restore = "UPDATE documents SET removed = ? WHERE tenant = ? AND removed > ? AND removed < ?";
+    let restore =
+        "UPDATE documents SET removed = ? WHERE tenant = ? AND removed > ? AND removed < ? AND removed > added";
     let restore = sqlx::query(restore).bind(i64::MAX).bind(tenant.as_str().to_owned());
     restore.bind(base).bind(i64::MAX).execute(&mut *tx).await?;
     Ok(())

@@ -66,6 +66,11 @@ impl Sql {
         reach(url, dialect).await?;
         let pool = AnyPoolOptions::new().max_connections(dialect.connections()).acquire_timeout(CONNECTION);
         let pool = pool.after_connect(move |connection, _| Box::pin(greet(connection, dialect)));
+        // SQLite ends a transaction by itself when its disk is full; sqlx does not notice, and the connection is of no use.
+        let pool = pool.before_acquire(|connection, _| {
+            let usable = !connection.is_in_transaction();
+            Box::pin(async move { Ok(usable) })
+        });
         let pool = pool.connect_lazy(url).map_err(|error| fault::at_connect(&error))?;
         let sql = Self { pool, dialect, writers: Arc::new(Semaphore::new(dialect.writers())) };
         retried(|| schema::migrate(&sql)).await?;

@@ -6,7 +6,8 @@ use sqlx::{AnyConnection, AssertSqlSafe, Row, mysql::MySqlDatabaseError};
 
 /// One statement per step. A database counts the steps that it has taken: never change one, only append.
 ///
-/// A document is part of the versions from `added` on and below `removed`, which is the greatest integer until then.
+/// A document is part of the versions from `added` on and below `removed`, which is the greatest integer until then, and
+/// `added` if the version that brought it is gone.
 /// `build` is the version that is built, or 0; `latest` is the highest number that was ever given to a build.
 const STEPS: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS knowledge (tenant VARCHAR(64) NOT NULL PRIMARY KEY, served BIGINT NOT NULL,

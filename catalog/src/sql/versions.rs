@@ -30,7 +30,7 @@ impl Sql {
     }
 
     async fn needed_of(&self, tenant: &TenantId, hashes: &[ContentHash]) -> Result<BTreeSet<ContentHash>, Fault> {
-        let mut query = QueryBuilder::new("SELECT original FROM documents WHERE tenant = ");
+        let mut query = QueryBuilder::new("SELECT original FROM documents WHERE removed > added AND tenant = ");
         query.push_bind(tenant.as_str().to_owned());
         among(query.push(" AND original IN "), hashes);
         query.push(

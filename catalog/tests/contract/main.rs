@@ -4,6 +4,7 @@
 mod builds;
 mod ingests;
 mod many;
+mod model;
 mod questions;
 mod support;
 mod versions;
@@ -50,32 +51,58 @@ async fn contract(catalog: &Arc<dyn Catalog>) {
         ingests::old_ingests_are_forgotten
         questions::questions_come_back_the_latest_first
         questions::the_oldest_questions_go
+        model::any_history_is_that_of_the_model
         many::builders_and_readers_at_once
         many::ten_thousand_documents
         many::it_answers
     }
 }
 
+/// Several nodes that come to a new database at once.
+async fn nodes(url: &str, data_dir: &Path) -> Vec<Arc<dyn Catalog>> {
+    let nodes = [(); 4].map(|()| {
+        let (url, data_dir) = (url.to_owned(), data_dir.to_owned());
+        tokio::spawn(async move { catalog::connect(&url, &data_dir).await })
+    });
+    let mut catalogs = Vec::new();
+    for node in nodes {
+        catalogs.push(node.await.unwrap().expect("any of them may make the tables"));
+    }
+    catalogs
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlite() {
     let home = TempDir::new().unwrap();
-    let catalog = catalog::connect("sqlite:", home.path()).await.unwrap();
-    contract(&catalog).await;
+    let catalogs = nodes("sqlite:", home.path()).await;
     assert!(home.path().join("catalog.db").exists());
+    contract(&catalogs[0]).await;
+    many::builders_and_readers_on(&catalogs, "shared").await;
+}
+
+/// A file system of its own with 1 MiB; needs the right to mount one.
+#[tokio::test]
+async fn a_full_disk_is_told_and_changes_nothing() {
+    let home = TempDir::new().unwrap();
+    let run = |program: &str, rest: &[&str]| {
+        std::process::Command::new(program).args(rest).arg(home.path()).status().is_ok_and(|status| status.success())
+    };
+    if !run("mount", &["-t", "tmpfs", "-o", "size=1m", "none"]) {
+        eprintln!("not run: this account may not mount a file system");
+        return;
+    }
+    let catalog = catalog::connect("sqlite:", home.path()).await;
+    let told = tokio::spawn(async move { many::too_many_documents(&catalog.unwrap()).await }).await;
+    assert!(run("umount", &["--lazy"]));
+    assert!(told.unwrap().contains("full"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mariadb() {
     let mut server = MariaDb::start();
     let url = server.url();
-    let nodes = [(); 4].map(|()| {
-        let url = url.clone();
-        tokio::spawn(async move { catalog::connect(&url, Path::new("")).await })
-    });
-    let mut catalogs = Vec::new();
-    for node in nodes {
-        catalogs.push(node.await.unwrap().expect("four may make the tables at once"));
-    }
+    let mut catalogs = nodes(&url, Path::new("")).await;
+    many::builders_and_readers_on(&catalogs, "shared").await;
     let catalog = catalogs.remove(0);
     contract(&catalog).await;
     many::it_comes_back(&catalog, || server.kill()).await;

@@ -4,11 +4,15 @@ use crate::support::{LEASE, Shared, at, document, entry, hash, publish, shown, t
 use catalog::{CatalogError, Change, Work};
 use std::time::{Duration, Instant};
 
-/// Versions of one tenant, each with one document more and one less, while others read. Nobody sees half of one.
 pub async fn builders_and_readers_at_once(catalog: &Shared) {
-    let tenant = tenant("busy");
+    builders_and_readers_on(&[catalog.clone(), catalog.clone(), catalog.clone()], "busy").await;
+}
+
+/// Versions of one tenant, each with one document more and one less, while others read. Nobody sees half of one.
+pub async fn builders_and_readers_on(catalogs: &[Shared], name: &str) {
+    let (tenant, catalog) = (tenant(name), &catalogs[0]);
     publish(catalog, &tenant, &[("d0", "0"), ("d1", "0"), ("d2", "0")], &[]).await;
-    let readers = (0..3).map(|_| {
+    let readers = catalogs[..3].iter().map(|catalog| {
         let (catalog, tenant) = (catalog.clone(), tenant.clone());
         tokio::spawn(async move {
             let mut last = v(0);
@@ -20,7 +24,7 @@ pub async fn builders_and_readers_at_once(catalog: &Shared) {
             }
         })
     });
-    let builders = (0..3).map(|_| {
+    let builders = catalogs[..3].iter().map(|catalog| {
         let (catalog, tenant) = (catalog.clone(), tenant.clone());
         tokio::spawn(async move {
             let mut published = 0;
@@ -92,4 +96,20 @@ pub async fn it_comes_back(catalog: &Shared, kill: impl FnOnce()) {
         assert!(matches!(error, Some(CatalogError::Unavailable(_))), "{error:?}");
     }
     eprintln!("    two calls without a server took {:?}; version {} stays", begin.elapsed(), version.0);
+}
+
+/// More than there is room for; returns what was said.
+pub async fn too_many_documents(catalog: &Shared) -> String {
+    let tenant = tenant("full");
+    let one = publish(catalog, &tenant, &[("a", "1")], &[]).await;
+    let build = catalog.begin_build(&tenant, at(1), LEASE).await.unwrap();
+    let names: Vec<String> = (0..9000).map(|n| format!("d{n}")).collect();
+    let put: Vec<_> = names.iter().map(|name| (name.as_str(), "x")).collect();
+    let told = catalog.publish(&tenant, &build, crate::support::work(&build, &put, &[]), at(2)).await.unwrap_err();
+    assert!(matches!(told, CatalogError::Unavailable(_)), "{told}");
+    assert_eq!(shown(catalog, &tenant, catalog.served(&tenant).await.unwrap()).await, ["a 1"]);
+    let fits = crate::support::work(&build, &[("b", "2")], &[]);
+    catalog.publish(&tenant, &build, fits, at(3)).await.unwrap();
+    assert_eq!((shown(catalog, &tenant, one).await.len(), shown(catalog, &tenant, build.version).await.len()), (1, 2));
+    told.to_string()
 }

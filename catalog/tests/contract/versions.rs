@@ -86,6 +86,8 @@ pub async fn what_a_rolled_back_version_brought_vanishes(catalog: &Shared) {
     assert_eq!(versions.iter().map(|info| (info.version, info.base)).collect::<Vec<_>>(), [(three, one), (one, v(0))]);
     let needed = catalog.needed(&tenant, &[hash("1"), hash("2"), hash("3")]).await.unwrap();
     assert_eq!(needed.len(), 2, "{needed:?}");
+    let dropped = catalog.prune(&tenant, three).await.unwrap();
+    assert!(dropped.contains(&hash("2")), "{dropped:?}");
 }
 
 pub async fn a_later_version_can_be_served_again_until_another_build(catalog: &Shared) {
