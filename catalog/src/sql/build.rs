@@ -143,12 +143,17 @@ impl Sql {
         if oldest > self.locked(&mut tx, tenant).await?.served {
             return Err(CatalogError::Conflict.into());
         }
-        let of =
-            |statement: &'static str| sqlx::query(statement).bind(tenant.as_str().to_owned()).bind(rows::int(oldest.0));
-        of("DELETE FROM versions WHERE tenant = ? AND version < ?").execute(&mut *tx).await?;
-        let gone = of("SELECT DISTINCT original FROM documents WHERE tenant = ? AND removed <= ?");
+        let of = |statement: &'static str, version: i64| {
+            sqlx::query(statement).bind(tenant.as_str().to_owned()).bind(version)
+        };
+        of("DELETE FROM versions WHERE tenant = ? AND version < ?", rows::int(oldest.0)).execute(&mut *tx).await?;
+        // `oldest` need not be a version: what ended before the lowest one that is kept goes too.
+        let lowest = "SELECT COALESCE(MIN(version), 0) AS lowest FROM versions WHERE tenant = ?";
+        let lowest = sqlx::query(lowest).bind(tenant.as_str().to_owned()).fetch_one(&mut *tx).await?;
+        let lowest = rows::number(&lowest, "lowest")?;
+        let gone = of("SELECT DISTINCT original FROM documents WHERE tenant = ? AND removed <= ?", lowest);
         let gone = gone.fetch_all(&mut *tx).await?;
-        of("DELETE FROM documents WHERE tenant = ? AND removed <= ?").execute(&mut *tx).await?;
+        of("DELETE FROM documents WHERE tenant = ? AND removed <= ?", lowest).execute(&mut *tx).await?;
         tx.commit().await?;
         gone.iter().map(rows::hash).collect()
     }

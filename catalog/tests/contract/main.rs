@@ -32,6 +32,7 @@ async fn contract(catalog: &Arc<dyn Catalog>) {
         versions::a_later_version_can_be_served_again_until_another_build
         versions::tenants_are_apart
         versions::pruned_versions_are_gone_and_the_served_one_stays
+        versions::what_no_kept_version_holds_is_not_needed
         versions::needed_are_kept_versions_and_open_ingests
         builds::one_build_runs_at_a_time
         builds::a_crashed_build_ends_with_its_lease

@@ -137,6 +137,16 @@ pub async fn pruned_versions_are_gone_and_the_served_one_stays(catalog: &Shared)
     assert_eq!(catalog.documents(&tenant, three).await.unwrap()[0].id, id("a"));
 }
 
+pub async fn what_no_kept_version_holds_is_not_needed(catalog: &Shared) {
+    let tenant = tenant("gap");
+    publish(catalog, &tenant, &[("a", "1")], &[]).await;
+    let given_up = catalog.begin_build(&tenant, at(1), LEASE).await.unwrap();
+    catalog.abort_build(&tenant, &given_up).await.unwrap();
+    publish(catalog, &tenant, &[("a", "3")], &[]).await;
+    assert_eq!(catalog.prune(&tenant, given_up.version).await.unwrap(), [hash("1")]);
+    assert_eq!(catalog.needed(&tenant, &[hash("1"), hash("3")]).await.unwrap(), [hash("3")]);
+}
+
 pub async fn needed_are_kept_versions_and_open_ingests(catalog: &Shared) {
     let tenant = tenant("needed");
     publish(catalog, &tenant, &[("a", "kept")], &[]).await;
