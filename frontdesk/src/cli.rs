@@ -69,6 +69,23 @@ pub enum Command {
     Dlq(dlq::Dlq),
     /// Prints the hash of a tenant key read from standard input
     HashKey,
+    /// Reads a document from standard input for a retrieval worker, in a process of its own
+    #[command(hide = true)]
+    ReadDocument(ReadDocument),
+}
+
+/// What reading a document may take.
+#[derive(Debug, Clone, Args)]
+pub struct ReadDocument {
+    /// How it is written
+    #[arg(value_parser = ["pdf"])]
+    pub format: String,
+    /// Bytes of memory
+    #[arg(long)]
+    pub memory: u64,
+    /// Seconds of one core
+    #[arg(long)]
+    pub seconds: u64,
 }
 
 /// Measures retrieval.

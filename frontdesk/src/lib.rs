@@ -22,6 +22,9 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match &command {
         Command::Defaults => print(config::DEFAULTS)?,
         Command::HashKey => print(&format!("{}\n", hash_key()?))?,
+        Command::ReadDocument(limits) => {
+            worker_retrieval::read::confine::serve(limits.memory, limits.seconds).context("reading a document")?;
+        }
         Command::Ingest(ingest) => return block_on(ingest::run(ingest)),
         command => {
             let config = config::load(&cli.common, command).context("configuration")?;

@@ -1,7 +1,7 @@
 //! Finds what a tenant knows: chunking, embedding, the search index, fusion and ingest.
 //!
-//! A document becomes [`chunk`]s (or [`faq`] rows), each is [`embed`]ded and the [`index`] takes them in one commit. A
-//! question is embedded, the index ranks by words and by meaning, and [`fuse`] makes one ranking of both.
+//! A document's bytes are [`read`], its text becomes [`chunk`]s (or [`faq`] rows), each is [`embed`]ded and the [`index`]
+//! takes them in one commit. A question is embedded, the index ranks by words and by meaning, and [`fuse`] makes one ranking of both.
 //!
 //! Everything below [`Retrieval::run`] blocks and runs on blocking threads. Searches read snapshots and wait for no
 //! ingest; the jobs on one tenant's documents are done one after another, in the order in which they came.
@@ -20,6 +20,7 @@ pub mod index;
 mod ingest;
 mod lanes;
 pub mod rank;
+pub mod read;
 mod retrieval;
 mod segment;
 mod worker;

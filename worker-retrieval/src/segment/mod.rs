@@ -66,6 +66,11 @@ pub fn is_han(c: char) -> bool {
     matches!(c, '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{323af}')
 }
 
+/// Whether `c` is a Chinese character or a mark that is written among them, so that no space belongs beside it.
+pub fn is_wide(c: char) -> bool {
+    is_han(c) || matches!(c, '\u{3000}'..='\u{30ff}' | '\u{ff01}'..='\u{ff60}' | '‘' | '’' | '“' | '”' | '…' | '—')
+}
+
 fn after(text: &str, is_border: impl Fn(char) -> bool) -> Vec<usize> {
     text.char_indices().filter(|(_, c)| is_border(*c)).map(|(at, c)| at + c.len_utf8()).collect()
 }
