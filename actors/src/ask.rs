@@ -144,6 +144,7 @@ impl Ask {
             policy,
             checks_markers: self.is_of_assistant(),
             lang,
+            recalls: false,
             knowledge: is_known.then(knowledge),
             prompt,
             sampling: sampling(env, completion.map(Box::as_ref)),

@@ -74,6 +74,20 @@ pub struct Config {
     pub passages: u16,
     /// Longest message in bytes.
     pub message_bytes: usize,
+    /// Where answers are kept for those who ask the same: `store` (where sessions are), `memory:`, `redis://host:port/db`, or
+    /// `off`.
+    pub answer_cache: String,
+    /// A kept answer is forgotten after this many milliseconds.
+    pub answer_cache_ttl_ms: u64,
+    /// Answers kept per tenant; the oldest go first.
+    pub answer_cache_entries: usize,
+    /// A question that is at least as similar to an earlier one (cosine, 0 to 1; above 1: none is) may have its answer.
+    pub answer_cache_similarity: f32,
+    /// Which version of a tenant's knowledge is served must have been confirmed within this many milliseconds, or a question
+    /// is looked up before its answer is given again.
+    pub answer_cache_version_age_ms: u64,
+    /// A turn does without the cache when that has not answered after this many milliseconds.
+    pub answer_cache_patience_ms: u64,
 }
 
 impl Default for Config {
@@ -109,6 +123,12 @@ impl Default for Config {
             max_answer_tokens: 4096,
             passages: 5,
             message_bytes: 32 * 1024,
+            answer_cache: "store".into(),
+            answer_cache_ttl_ms: 24 * 3600 * 1000,
+            answer_cache_entries: 2_048,
+            answer_cache_similarity: 0.95,
+            answer_cache_version_age_ms: 30_000,
+            answer_cache_patience_ms: 20,
         }
     }
 }
@@ -116,7 +136,7 @@ impl Default for Config {
 impl Config {
     /// What is wrong with the values, if anything; the keys begin with `session.`.
     pub fn problems(&self) -> Vec<Problem> {
-        let mut problems = Vec::new();
+        let mut problems = self.answer_cache_problems();
         if !["memory:", "redis://", "rediss://"].iter().any(|scheme| self.store.starts_with(scheme)) {
             problems.push(Problem::new(
                 "session.store",
@@ -142,7 +162,29 @@ impl Config {
         problems
     }
 
-    fn ranges(&self) -> [(&'static str, u64, u64, u64); 26] {
+    fn answer_cache_problems(&self) -> Vec<Problem> {
+        let (url, similarity, mut problems) = (&self.answer_cache, self.answer_cache_similarity, Vec::new());
+        let is_known = ["memory:", "redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme));
+        if !is_known && !["store", "off"].contains(&url.as_str()) {
+            let (given, expected) = (runtime::config::redact(url), "store, off, memory: or redis://host:port/db");
+            problems.push(Problem::new("session.answer_cache", given, expected));
+        }
+        if !(0.5..=2.0).contains(&similarity) {
+            problems.push(Problem::new("session.answer_cache_similarity", similarity, "0.5 to 1, or 2 for never"));
+        }
+        problems
+    }
+
+    /// Where answers are kept, if they are.
+    pub fn answer_cache_url(&self) -> Option<&str> {
+        match self.answer_cache.as_str() {
+            "off" => None,
+            "store" => Some(&self.store),
+            url => Some(url),
+        }
+    }
+
+    fn ranges(&self) -> [(&'static str, u64, u64, u64); 30] {
         const DAY: u64 = 24 * 3600 * 1000;
         [
             ("lease_ms", self.lease_ms, 300, 3_600_000),
@@ -171,6 +213,10 @@ impl Config {
             ("max_answer_tokens", u64::from(self.max_answer_tokens), 1, 1_000_000),
             ("passages", u64::from(self.passages), 1, 50),
             ("message_bytes", self.message_bytes as u64, 1, 1 << 20),
+            ("answer_cache_ttl_ms", self.answer_cache_ttl_ms, 1_000, 30 * DAY),
+            ("answer_cache_entries", self.answer_cache_entries as u64, 1, 100_000),
+            ("answer_cache_version_age_ms", self.answer_cache_version_age_ms, 0, DAY),
+            ("answer_cache_patience_ms", self.answer_cache_patience_ms, 1, 10_000),
         ]
     }
 }

@@ -1,8 +1,8 @@
 //! What every session actor of the node shares.
 
 use crate::{
-    Config, Profile, Profiles, affinity::Affinity, breaker::Breakers, gate::Gate, lease::Lease, load::Load,
-    publish::Publisher, replies::Routes, store::SessionStore,
+    Config, Profile, Profiles, affinity::Affinity, breaker::Breakers, cache::Cache, gate::Gate, lease::Lease,
+    load::Load, publish::Publisher, replies::Routes, store::SessionStore,
 };
 use protocol::{JobId, TenantId, Timestamp};
 use std::sync::Arc;
@@ -20,6 +20,8 @@ pub(crate) struct Env {
     pub breakers: Arc<Breakers>,
     pub lease: Lease,
     pub gate: Arc<Gate>,
+    /// `None`: answers are not kept.
+    pub cache: Option<Arc<Cache>>,
 }
 
 impl Env {

@@ -26,6 +26,7 @@ mod affinity;
 mod apology;
 mod ask;
 mod breaker;
+pub mod cache;
 mod cited;
 mod completion;
 mod config;

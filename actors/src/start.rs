@@ -4,6 +4,7 @@ use crate::{
     Config, Profiles, Registry,
     affinity::Affinity,
     breaker::Breakers,
+    cache::{Cache, CacheError},
     env::Env,
     gate::Gate,
     lease::Lease,
@@ -17,12 +18,14 @@ use crate::{
     tend,
     threads::Threads,
 };
-use protocol::{NodeId, topology};
+use bytes::Bytes;
+use protocol::{KnowledgeNews, NodeId, topology};
 use runtime::{Context, Health};
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tokio::sync::mpsc;
 
 /// A session store must answer within this time, and is asked this often whether it does.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -40,6 +43,14 @@ pub enum StartError {
         url: String,
         /// What is wrong with it.
         error: store::StoreError,
+    },
+    /// The answer cache cannot be used.
+    #[error("session.answer_cache = {url}: {error}; \"off\" does without it")]
+    Cache {
+        /// What is configured.
+        url: String,
+        /// What is wrong with it.
+        error: CacheError,
     },
     /// The actors' threads could not be started.
     #[error("session.arbiters: {0}")]
@@ -67,20 +78,36 @@ pub async fn start_with(
     let length = Duration::from_millis(config.lease_ms);
     let lease = Lease::take(store.clone(), context.clock.clone(), node, length).await;
     let lease = lease.map_err(|error| StartError::Store { url: without_password(&config.store), error })?;
+    let cache = Cache::start(&config, &context, PATIENCE).await;
+    let cache = cache.map_err(|error| StartError::Cache { url: without_password(&config.answer_cache), error })?;
+    let news = context.broker.subscribe(topology::KNOWLEDGE).await?;
     let threads = Threads::start(config.arbiters)?;
     let shards = threads.arbiters.iter().cloned().map(Shard::new).collect();
     let routes = Arc::new(Routes::default());
     context.health.ready("sessions");
     let dispatcher = tokio::spawn(dispatch(replies, routes.clone(), context.health.clone()));
     let checker = tokio::spawn(watch_store(store.clone(), context.health.clone()));
-    let background = Mutex::new(vec![dispatcher.abort_handle(), checker.abort_handle()]);
+    let listener = tokio::spawn(hear(news, cache.clone()));
+    let background = Mutex::new([dispatcher, checker, listener].map(|task| task.abort_handle()).into());
     let publisher = Publisher { broker: context.broker.clone(), clock: context.clock.clone(), reply_to };
     let load = Load::new(config.max_sessions);
     let breakers = Breakers::new(&config, context.clock.clone(), context.random.clone());
     let gate = Gate::new(config.publish_window, config.tenant_waiting, context.clock.clone());
     let affinity = Affinity::default();
-    let env =
-        Arc::new(Env { config, profiles, context, store, publisher, routes, load, affinity, breakers, gate, lease });
+    let env = Arc::new(Env {
+        config,
+        profiles,
+        context,
+        store,
+        publisher,
+        routes,
+        load,
+        affinity,
+        breakers,
+        gate,
+        cache,
+        lease,
+    });
     let inner = Arc::new(Inner { env, shards, threads, peers, background });
     let tasks = [
         tokio::spawn(tend::tend(Arc::downgrade(&inner))),
@@ -98,6 +125,16 @@ async fn watch_store(store: Arc<dyn SessionStore>, health: Health) {
             Err(error) => health.unready("session store", error.to_string()),
         }
         tokio::time::sleep(PATIENCE).await;
+    }
+}
+
+/// Tells the cache when a tenant is served from another version of its knowledge.
+async fn hear(mut news: mpsc::Receiver<Bytes>, cache: Option<Arc<Cache>>) {
+    while let Some(body) = news.recv().await {
+        match serde_json::from_slice::<KnowledgeNews>(&body) {
+            Ok(news) => cache.iter().for_each(|cache| cache.told(news.clone())),
+            Err(error) => tracing::warn!(%error, "news of a tenant's knowledge cannot be read"),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod observe;
 pub(crate) mod open;
 mod outbox;
 mod parked;
+mod recall;
 mod replay;
 mod steps;
 mod turns;

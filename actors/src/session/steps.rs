@@ -7,7 +7,7 @@ use crate::{
     turn::{Effect, Input},
 };
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
-use protocol::{JobId, Timestamp};
+use protocol::{JobId, Timestamp, TurnEvent};
 use std::{collections::VecDeque, time::Duration};
 
 impl Session {
@@ -34,6 +34,7 @@ impl Session {
         let tenant = self.place.key.tenant.clone();
         let running = self.running.as_mut()?;
         match effect {
+            Effect::Recall(found) => self.recall(found, ctx),
             Effect::Retrieve { job: id, deadline, body } => {
                 if let Err(failure) = running.held.search(&self.env, &tenant) {
                     return Some(Input::Refused { job: id, failure });
@@ -57,6 +58,8 @@ impl Session {
                 if let Some(served) = running.served.clone() {
                     self.env.affinity.served(&tenant, &running.ask, served);
                 }
+                running.memory.began(&model);
+                self.env.cache.iter().for_each(|cache| cache.began(&model));
                 running.observed.model(&model);
                 running.log.set_model(model);
                 None
@@ -66,10 +69,16 @@ impl Session {
                 None
             }
             Effect::Emit(event) => {
+                if matches!(event, TurnEvent::Failed(_)) {
+                    running.memory.failed(running.log.is_read());
+                }
                 self.show(event, now, ctx);
                 None
             }
-            Effect::Commit(answer) => self.commit(answer, ctx),
+            Effect::Commit(answer) => {
+                running.memory.answered(&answer);
+                self.commit(answer, ctx)
+            }
         }
     }
 

@@ -1,9 +1,10 @@
 //! Turns of a session: those that wait and the one that runs.
 
-use super::{Session, held::Held, journal::Journal, observe::Observed, open::Open, parked::Parked};
+use super::{Session, held::Held, journal::Journal, observe::Observed, open::Open, parked::Parked, recall::Memory};
 use crate::{
     StoredMessage, TurnLog, TurnRecord,
     ask::Ask,
+    cache::Question,
     load::Accepted,
     replies::Inbox,
     state::Served,
@@ -82,6 +83,7 @@ pub(super) struct Running {
     pub sent_to: Option<WorkerId>,
     pub served: Option<Served>,
     pub held: Held,
+    pub memory: Memory,
     pub ask: Ask,
     pub journal: Journal,
     /// Tokens that were generated for what was shown.
@@ -179,6 +181,8 @@ impl Session {
         let worker = affinity.choose(last.as_ref(), self.env.now(), self.env.config.affinity_ms);
         let run = resumes.and(kept.hold.as_ref()).map_or(0, |hold| hold.fence.epoch);
         let spec = Spec { worker, run, ..ask.spec(&self.env, tenant, &kept.view, job.clone(), accepted) };
+        let question = self.env.cache.as_ref().and_then(|_| Question::of(tenant, &ask, &spec, &self.env.config));
+        let spec = Spec { recalls: question.is_some(), ..spec };
         let observed = Observed::new(&self.place.key, &spec, &parent, accepted);
         let watches = [self.watch_replies(&job, ctx), watch];
         let (lang, deadline, shown) = (spec.lang.clone(), spec.deadline, log.events());
@@ -195,6 +199,7 @@ impl Session {
             sent_to: None,
             served: None,
             held: Held::default(),
+            memory: Memory::of(question),
             ask,
             journal,
             tokens: resumes.unwrap_or(0),
@@ -213,7 +218,13 @@ impl Session {
     pub(super) fn end(&mut self, ctx: &mut Context<Self>) {
         if let Some(ended) = self.running.take() {
             let timer = ended.timer.map(|(_, handle)| handle);
-            for handle in ended.watches.into_iter().chain(timer).chain(ended.held.wait()).chain(ended.journal.asking())
+            for handle in ended
+                .watches
+                .into_iter()
+                .chain(timer)
+                .chain(ended.held.wait())
+                .chain(ended.journal.asking())
+                .chain(ended.memory.looking())
             {
                 ctx.cancel_future(handle);
             }

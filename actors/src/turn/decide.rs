@@ -9,7 +9,7 @@ const LIKELY: f32 = 0.5;
 impl Turn {
     /// Gives the curated answer if it fits, or says that this is not known, or asks the model.
     pub(super) fn decide(&mut self, found: Retrieved, now: Timestamp, todo: &mut Vec<Effect>) {
-        let Retrieved { mut passages, faq, confidence, .. } = found;
+        let Retrieved { mut passages, faq, confidence, version, vector } = found;
         let policy = &self.spec.policy;
         let likely = faq.as_ref().map_or(0.0, |faq| faq.confidence);
         let is_told = |faq: &FaqMatch| policy.told.as_ref() == Some(&faq.answer);
@@ -26,6 +26,9 @@ impl Turn {
             put_first(&mut passages, faq);
         }
         self.faq = faq;
+        if self.spec.recalls {
+            return self.recall_with(passages, version, vector, todo);
+        }
         self.grounded(&passages, now, todo);
     }
 }

@@ -4,13 +4,13 @@
 //! found, if that fits the question well enough, or says plainly that there is no answer just now and offers a person. Such
 //! an answer is stored and told like any other that is given without the model, and marked.
 
-use super::{Fallback, Given, Phase, Turn, io::Effect};
+use super::{Fallback, Given, Turn, io::Effect};
 use protocol::{Failure, Origin, TurnEvent};
 
 impl Turn {
     /// Ends the turn without the model where it may, else with `failure`.
     pub(super) fn give_up(&mut self, failure: Failure, todo: &mut Vec<Effect>) {
-        let is_open = matches!(self.phase, Phase::New | Phase::Retrieving(_) | Phase::Generating(_));
+        let is_open = self.is_open();
         let fallback = self.spec.fallback.filter(|_| failure.code.is_retryable() && self.said.is_empty());
         match fallback {
             Some(fallback) if is_open => self.degrade(fallback, todo),

@@ -2,6 +2,7 @@
 
 use crate::{
     breaker::{Part, Verdict},
+    cache::Found,
     prompt::Prompt,
 };
 use protocol::{
@@ -18,6 +19,8 @@ pub struct Spec {
     pub lang: Lang,
     /// What to retrieve; `None`: the bare model answers.
     pub knowledge: Option<Knowledge>,
+    /// Whether the answer cache may answer it, and may have its answer.
+    pub recalls: bool,
     /// How the prompt is built once the passages are known.
     pub prompt: Prompt,
     /// How to choose tokens.
@@ -130,6 +133,8 @@ impl Knowledge {
 pub enum Input {
     /// The turn's time has come.
     Accepted,
+    /// What came of [`Effect::Recall`].
+    Recalled(Option<Given>),
     /// A worker answered one of the turn's jobs, or some other job.
     Reply(Reply),
     /// Replies to the turn had to be dropped.
@@ -165,6 +170,8 @@ pub enum Input {
 /// What to do.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Effect {
+    /// Look into the answer cache, with what retrieval has found if it was asked, then report [`Input::Recalled`].
+    Recall(Option<Found>),
     /// Publish a retrieval job.
     Retrieve {
         /// Its id.

@@ -19,7 +19,8 @@
 //! From `New` and `Retrieving` a turn goes straight to `Committing` where the answer is whole at once ([`Given`]): a courtesy, a
 //! curated answer, or the word that this is not known ([`Policy`]). Such an answer is shown once it is stored, all of it.
 //!
-//! Without knowledge a turn goes from `New` to `Generating`. `Lost` in `Retrieving` searches again until the deadline of
+//! Where [`Spec::recalls`], a turn looks into the answer cache before `Retrieving`, and again before `Generating`; what it finds
+//! there is its answer. Without knowledge a turn goes from `New` to `Generating`. `Lost` in `Retrieving` searches again until the deadline of
 //! retrieval; a break in `Generating` asks another job to continue after what has been generated.
 //!
 //! When retrieval has no answer, or the model none in time (see [`Patience`]), is refused or fails, the turn gives up: with
@@ -33,6 +34,7 @@ mod generation;
 mod given;
 mod io;
 mod markers;
+mod recall;
 mod resume;
 mod said;
 mod trouble;
@@ -60,6 +62,8 @@ pub const MAX_RESTARTS: u32 = 5;
 
 enum Phase {
     New,
+    /// In the answer cache: before the search, or with what that has found.
+    Recalling(Option<Vec<Passage>>),
     Retrieving(JobId),
     Generating(Generation),
     Committing(TurnEvent),
@@ -112,9 +116,15 @@ impl Turn {
         matches!(self.phase, Phase::Done)
     }
 
+    /// Whether there is neither an answer nor a failure yet.
+    fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Committing(_) | Phase::Done)
+    }
+
     /// When [`Input::Tick`] is due at the latest.
     pub fn wake_at(&self) -> Option<Timestamp> {
         match &self.phase {
+            Phase::Recalling(_) => Some(self.spec.deadline),
             Phase::Retrieving(_) => Some(self.spec.retrieval_deadline.min(self.spec.deadline)),
             Phase::Generating(generation) => {
                 let (patience, stall_ms) = (self.spec.patience, self.spec.stall_ms);
@@ -130,6 +140,7 @@ impl Turn {
         let mut todo = Vec::new();
         match input {
             Input::Accepted => self.accept(now, &mut todo),
+            Input::Recalled(given) => self.recalled(given, now, &mut todo),
             Input::Reply(reply) => self.reply(reply, now, &mut todo),
             Input::Lost => self.lost(now, &mut todo),
             Input::PublishFailed { job, failure } => self.publish_failed(&job, failure, &mut todo),
@@ -159,11 +170,13 @@ impl Turn {
         }
         match &self.spec.knowledge {
             None => self.grounded(&[], now, todo),
+            Some(_) if self.spec.recalls => self.recall(todo),
             Some(knowledge) => self.search(knowledge.job(&self.spec.lang), todo),
         }
     }
 
     fn search(&mut self, body: RetrievalJob, todo: &mut Vec<Effect>) {
+        let body = RetrievalJob { wants_vector: self.spec.recalls, ..body };
         let job = self.part('r', self.searches);
         self.searches += 1;
         let deadline = self.spec.retrieval_deadline.min(self.spec.deadline);
@@ -255,7 +268,7 @@ impl Turn {
 
     /// What was shown is the answer; if that is nothing, nothing is stored and a repeat of the message is answered anew.
     fn stop(&mut self, todo: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::New | Phase::Retrieving(_) | Phase::Generating(_)) {
+        if self.is_open() {
             self.cancel(todo);
             if self.emitted == 0 {
                 self.announce(Vec::new(), todo);
@@ -269,7 +282,7 @@ impl Turn {
     }
 
     fn fail(&mut self, failure: Failure, todo: &mut Vec<Effect>) {
-        if matches!(self.phase, Phase::New | Phase::Retrieving(_) | Phase::Generating(_)) {
+        if self.is_open() {
             self.cancel(todo);
             self.end_with(TurnEvent::Failed(failure), todo);
         }
@@ -280,7 +293,7 @@ impl Turn {
             Phase::Retrieving(job) | Phase::Generating(Generation { job, .. }) => {
                 todo.push(Effect::Cancel(job.clone()))
             }
-            Phase::New | Phase::Committing(_) | Phase::Done => {}
+            Phase::New | Phase::Recalling(_) | Phase::Committing(_) | Phase::Done => {}
         }
     }
 

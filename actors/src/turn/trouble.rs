@@ -29,7 +29,7 @@ impl Turn {
                     _ => self.unsearched(true, todo),
                 }
             }
-            Phase::New | Phase::Committing(_) | Phase::Done => {}
+            Phase::New | Phase::Recalling(_) | Phase::Committing(_) | Phase::Done => {}
         }
     }
 
@@ -78,11 +78,11 @@ impl Turn {
                     self.restart(now, todo);
                 }
             }
-            Phase::New | Phase::Retrieving(_) if is_past(self.spec.deadline) => {
+            Phase::New | Phase::Recalling(_) | Phase::Retrieving(_) if is_past(self.spec.deadline) => {
                 self.cancel(todo);
                 self.give_up(deadline_exceeded(), todo);
             }
-            Phase::New | Phase::Retrieving(_) => {}
+            Phase::New | Phase::Recalling(_) | Phase::Retrieving(_) => {}
         }
     }
 

@@ -5,6 +5,7 @@
 mod affinity;
 mod answered;
 mod bounds;
+mod cached;
 mod cut;
 mod dead;
 mod degraded;

@@ -3,15 +3,16 @@
 use actors::{Config, Persona, Profile, Profiles, Registry, TurnStream, start_with, store};
 use protocol::{
     Cancel, ClientMessageId, DocumentId, DocumentReport, Envelope, ErrorCode, Event, Failure, FaqMatch, FinishReason,
-    InferenceJob, JobId, KnowledgeJob, NodeId, Passage, Reply, RetrievalJob, Retrieved, SessionId, Submit, TenantId,
-    TurnEvent, Usage, WorkerId, topology,
+    InferenceJob, JobId, KnowledgeJob, KnowledgeVersion, NodeId, Passage, QuantizedVector, Reply, RetrievalJob,
+    Retrieved, SessionId, Submit, TenantId, TurnEvent, Usage, WorkerId, topology,
 };
 use runtime::{Broker, Context, Health, Message, broker, clock};
 use serde::Serialize;
 use std::{
+    collections::HashMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -41,6 +42,12 @@ pub struct FakeWorker {
     pub jobs: Mutex<Vec<Envelope<InferenceJob>>>,
     pub queries: Mutex<Vec<RetrievalJob>>,
     pub cancelled: Mutex<Vec<JobId>>,
+    /// The version of the knowledge; 0: it is not told.
+    pub version: AtomicU64,
+    /// Vectors of questions.
+    pub meanings: Mutex<HashMap<&'static str, [f32; 2]>>,
+    /// The passages are from another document.
+    pub is_moved: AtomicBool,
     /// Searches fail.
     pub is_blind: AtomicBool,
     /// Passages answer no question.
@@ -53,8 +60,19 @@ pub const CURATED: &str = "Press Forgot password.";
 impl FakeWorker {
     pub async fn start(broker: Arc<dyn Broker>, script: Box<Script>) -> Arc<Self> {
         let (jobs, queries, cancelled) = Default::default();
-        let (is_blind, is_unsure) = Default::default();
-        let worker = Arc::new(Self { broker: broker.clone(), script, jobs, queries, cancelled, is_blind, is_unsure });
+        let (is_blind, is_unsure, is_moved, version, meanings) = Default::default();
+        let worker = Arc::new(Self {
+            broker: broker.clone(),
+            script,
+            jobs,
+            queries,
+            cancelled,
+            version,
+            meanings,
+            is_moved,
+            is_blind,
+            is_unsure,
+        });
         let mut retrieval = broker.consume(topology::RETRIEVAL, 8).await.unwrap();
         let mut inference = broker.consume(topology::INFERENCE, 8).await.unwrap();
         let mut ingest = broker.consume(topology::INGEST, 8).await.unwrap();
@@ -109,7 +127,11 @@ impl FakeWorker {
     async fn retrieve(self: Arc<Self>, delivery: runtime::Delivery) {
         let job: Envelope<RetrievalJob> = serde_json::from_slice(&delivery.body).unwrap();
         self.queries.lock().unwrap().push(job.body.clone());
-        let document = DocumentId::parse(format!("faq-of-{}", job.tenant)).unwrap();
+        let moved = if self.is_moved.load(Ordering::SeqCst) { "moved" } else { "faq" };
+        let document = DocumentId::parse(format!("{moved}-of-{}", job.tenant)).unwrap();
+        let version = KnowledgeVersion(self.version.load(Ordering::SeqCst));
+        let meaning = self.meanings.lock().unwrap().get(job.body.query.as_str()).copied();
+        let vector = meaning.filter(|_| job.body.wants_vector).map(|vector| QuantizedVector::of(&vector));
         let text = "Open Settings and press Reset password.".to_string();
         let is_known = !self.is_unsure.load(Ordering::SeqCst);
         let score = if job.body.query.contains("password") { 0.85 } else { 0.2 };
@@ -123,8 +145,8 @@ impl FakeWorker {
         };
         let confidence = Some(if is_known { 0.8 } else { 0.1 });
         let passage = Passage { document, chunk: 0, title: "Passwords".into(), text, score: 1.0 };
-        let found =
-            Event::Retrieved(Retrieved { passages: vec![passage], faq: Some(faq), confidence, ..Retrieved::default() });
+        let (passages, faq) = (vec![passage], Some(faq));
+        let found = Event::Retrieved(Retrieved { passages, faq, confidence, version, vector });
         let failed = || Event::Failed(Failure::new(ErrorCode::Unavailable, "the index is away"));
         self.answer(&job, if self.is_blind.load(Ordering::SeqCst) { failed() } else { found }).await;
         delivery.ack().await.unwrap();

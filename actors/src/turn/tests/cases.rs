@@ -34,6 +34,7 @@ pub(super) fn spec() -> Spec {
         fallback: None,
         reply: None,
         policy: Policy::default(),
+        recalls: false,
         checks_markers: true,
         priority: Priority::Interactive,
         weight: 1,

@@ -68,7 +68,7 @@ impl Seen {
                     assert_eq!(told, self.text, "{trail:?}");
                 }
                 Effect::Emit(event) => self.event(event, trail),
-                Effect::Retrieve { .. } | Effect::Infer { .. } => {
+                Effect::Recall(_) | Effect::Retrieve { .. } | Effect::Infer { .. } => {
                     assert!(self.commit.is_none() && !self.is_over, "work for nobody: {trail:?}");
                 }
                 _ => {}
@@ -164,6 +164,16 @@ fn explore_all(length: usize) -> u64 {
     let orders = specs.iter().map(|spec| explore(spec, &inputs, &mut Vec::new(), length)).sum();
     eprintln!("{orders} orders of at most {length} inputs in {:?}", begin.elapsed());
     orders
+}
+
+#[test]
+fn every_order_around_a_look_into_the_cache_keeps_the_promises() {
+    let kept = Given { text: "As before.".into(), citations: vec![], origin: Origin::Cache, degraded: false };
+    let chosen = alphabet().into_iter().enumerate().filter(|(at, _)| [0, 3, 5, 9, 10, 13, 14, 15].contains(at));
+    let mut inputs: Vec<(Input, u64)> = chosen.map(|(_, input)| input).collect();
+    inputs.extend([(Input::Recalled(None), 0), (Input::Recalled(Some(kept)), 0)]);
+    let spec = Spec { recalls: true, ..spec() };
+    assert!(explore(&spec, &inputs, &mut Vec::new(), 5) > 10_000);
 }
 
 #[test]

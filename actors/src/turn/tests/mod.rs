@@ -3,3 +3,4 @@ mod decided;
 mod degraded;
 mod every_order;
 mod properties;
+mod recalled;

@@ -38,6 +38,7 @@ fn spec(knowledge: bool) -> Spec {
             told: None,
             abstention: Some(Abstention { below: 0.5, text: UNKNOWN.into() }),
         },
+        recalls: false,
         checks_markers: true,
         priority: Priority::Interactive,
         weight: 1,
@@ -107,7 +108,13 @@ fn input() -> impl Strategy<Value = Input> {
         1 => Just(Input::Fail(failure())),
         1 => Just(Input::Committed),
         1 => Just(Input::CommitFailed(failure())),
+        4 => prop::option::weighted(0.2, Just(kept())).prop_map(Input::Recalled),
     ]
+}
+
+/// What the answer cache has.
+fn kept() -> Given {
+    Given { text: "As before.".into(), citations: vec![], origin: Origin::Cache, degraded: false }
 }
 
 #[derive(Default)]
@@ -120,6 +127,7 @@ struct Seen {
     commits: usize,
     jobs: Vec<JobId>,
     judged: Vec<Part>,
+    looks: usize,
 }
 
 impl Seen {
@@ -143,6 +151,7 @@ impl Seen {
                     assert!(!self.judged.contains(&part), "a part is judged once");
                     self.judged.push(part);
                 }
+                Effect::Recall(_) => self.looks += 1,
                 Effect::Retrieve { .. } | Effect::Cancel(_) | Effect::Started { .. } => {}
             }
         }
@@ -180,9 +189,10 @@ proptest! {
         accepted_first in prop::bool::weighted(0.9),
         falls_back in any::<bool>(),
         greets in prop::bool::weighted(0.1),
+        recalls in any::<bool>(),
     ) {
         let reply = greets.then(|| Given { text: "Hi!".into(), citations: vec![], origin: Origin::Courtesy, degraded: false });
-        let spec = Spec { fallback: falls_back.then_some(FALLBACK), reply, ..spec(knowledge) };
+        let spec = Spec { fallback: falls_back.then_some(FALLBACK), reply, recalls, ..spec(knowledge) };
         let (mut turn, mut seen, mut now) = (Turn::new(spec), Seen::default(), 0);
         if accepted_first {
             seen.take(turn.on(Input::Accepted, Timestamp(0)));
@@ -192,6 +202,7 @@ proptest! {
             seen.take(turn.on(input, Timestamp(now)));
         }
         prop_assert!(seen.commits <= 1);
+        prop_assert!(seen.looks <= 2 * usize::from(recalls && knowledge));
         prop_assert!(seen.jobs.len() <= MAX_RESTARTS as usize + 1);
         prop_assert_eq!(turn.is_done(), seen.events.last().is_some_and(TurnEvent::is_last));
         if accepted_first {
@@ -202,6 +213,7 @@ proptest! {
             prop_assert!(!is_degraded || (falls_back && seen.text == FALLBACK.apology), "{:?}", seen.events);
             if let Some(TurnEvent::Finished { origin, text, .. }) = seen.events.last() {
                 prop_assert!(*origin != Origin::Abstained || (knowledge && text == UNKNOWN && seen.jobs.is_empty()));
+                prop_assert!(*origin != Origin::Cache || (recalls && seen.jobs.is_empty()));
                 prop_assert!(*origin != Origin::Courtesy || (greets && text == "Hi!" && seen.jobs.is_empty()));
             }
         }
