@@ -3,11 +3,12 @@
 use crate::{
     Completion, Config, Persona, Profile, SessionView, apology,
     conversation::Before,
+    courtesy,
     env::Env,
     lang,
     prompt::{Grounded, Prompt, estimate},
-    turn::{Abstention, Fallback, Knowledge, Patience, Policy, Spec},
-    unknown,
+    turn::{Fallback, Knowledge, Patience, Spec},
+    without_model::Heard,
 };
 use protocol::{ChatMessage, ErrorCode, Failure, Format, JobId, Lang, Role, Sampling, Submit, TenantId, Timestamp};
 
@@ -59,21 +60,6 @@ impl Ask {
         self.is_of_assistant().then(fallback)
     }
 
-    /// What is answered without the model, given what was said `before`.
-    fn policy(&self, config: &Config, profile: &Profile, lang: &Lang, before: &Before<'_>) -> Policy {
-        if !self.is_of_assistant() {
-            return Policy::default();
-        }
-        let (message, contact) = (self.question(), &profile.persona.contact);
-        let abstains = profile.abstains && config.abstain_below > 0.0 && !before.is_replied_by(message);
-        let abstention = || Abstention { below: config.abstain_below, text: unknown::answer(lang, contact) };
-        Policy {
-            faq_confidence: Some(config.faq_confidence),
-            told: before.told(message),
-            abstention: abstains.then(abstention),
-        }
-    }
-
     fn before<'a>(&'a self, view: &'a SessionView) -> Before<'a> {
         match self {
             Ask::Message(_) => Before::session(view),
@@ -123,7 +109,10 @@ impl Ask {
     pub fn spec(&self, env: &Env, tenant: &TenantId, view: &SessionView, job: JobId, accepted: Timestamp) -> Spec {
         let (profile, before) = (env.profile(tenant), self.before(view));
         let (lang, config) = (self.lang(view, &profile.persona), &env.config);
-        let policy = self.policy(config, &profile, &lang, &before);
+        let heard = Heard { message: self.question(), lang: &lang, before: &before };
+        let heard = self.is_of_assistant().then_some(heard);
+        let reply = heard.as_ref().and_then(|heard| heard.reply(&profile));
+        let policy = heard.map(|heard| heard.policy(config, &profile)).unwrap_or_default();
         let Profile { persona, weight, .. } = profile;
         let prompt = self.prompt(config, persona, lang.clone(), || view.chat());
         let (is_known, completion) = match self {
@@ -140,7 +129,7 @@ impl Ask {
                 give_up_ms: config.first_token_deadline_ms,
             },
             fallback: self.fallback(config, &lang),
-            reply: None,
+            reply,
             policy,
             checks_markers: self.is_of_assistant(),
             lang,
@@ -165,7 +154,11 @@ impl Ask {
     fn lang(&self, view: &SessionView, persona: &Persona) -> Lang {
         match self {
             Ask::Message(Submit { lang: Some(lang), .. }) => lang.clone(),
-            _ => lang::detect(self.question(), view.lang.as_ref(), persona.default_lang.as_ref()),
+            _ => {
+                let likely = lang::detect(self.question(), view.lang.as_ref(), persona.default_lang.as_ref());
+                let courtesy = courtesy::recognise(self.question());
+                courtesy.map_or_else(|| likely.clone(), |courtesy| courtesy.lang(likely.clone()))
+            }
         }
     }
 

@@ -1,6 +1,9 @@
 //! What was said before, as far as it decides how a message is taken.
 
-use crate::SessionView;
+use crate::{
+    SessionView, StoredMessage,
+    courtesy::{self, Courtesy, Kind},
+};
 use protocol::{ChatMessage, Role};
 
 /// An earlier question is looked up by its beginning, of so many characters.
@@ -13,22 +16,32 @@ const REPLY_LETTERS: usize = 48;
 /// The last thing that was said by each.
 #[derive(Debug, Default)]
 pub(crate) struct Before<'a> {
+    /// Courtesies aside.
     asked: Option<&'a str>,
     answered: Option<&'a str>,
+    /// The answer was that there is none, and the offer of a person.
+    is_offered: bool,
 }
 
 impl<'a> Before<'a> {
     /// In a session.
     pub fn session(view: &'a SessionView) -> Self {
-        let last = |role| view.messages.iter().rfind(|m| m.role == role).map(|m| m.content.as_str());
-        Self { asked: last(Role::User), answered: last(Role::Assistant) }
+        let said = |role| view.messages.iter().rev().filter(move |m| m.role == role).map(|m| m.content.as_str());
+        let is_offered = view.messages.last().is_some_and(StoredMessage::is_apology);
+        Self { is_offered, ..Self::of(said(Role::User), said(Role::Assistant)) }
     }
 
     /// In a conversation, before its last message.
     pub fn messages(messages: &'a [ChatMessage]) -> Self {
         let before = messages.split_last().map(|(_, before)| before).unwrap_or_default();
-        let last = |role| before.iter().rfind(|m| m.role == role).map(|m| m.content.as_str());
-        Self { asked: last(Role::User), answered: last(Role::Assistant) }
+        let said = |role| before.iter().rev().filter(move |m| m.role == role).map(|m| m.content.as_str());
+        Self::of(said(Role::User), said(Role::Assistant))
+    }
+
+    /// Of what each has said, latest first.
+    fn of(mut customer: impl Iterator<Item = &'a str>, mut assistant: impl Iterator<Item = &'a str>) -> Self {
+        let asked = customer.find(|text| courtesy::recognise(text).is_none());
+        Self { asked, answered: assistant.next(), is_offered: false }
     }
 
     /// What the customer asked, for looking up what goes on from there.
@@ -44,9 +57,24 @@ impl<'a> Before<'a> {
 
     /// Whether `message` may well be the reply to a question of the assistant's, and no question of its own.
     pub fn is_replied_by(&self, message: &str) -> bool {
-        let Some(answered) = self.answered else { return false };
-        let end = answered.chars().rev().take(END_CHARS);
-        end.into_iter().any(is_question_mark) && letters(message) <= REPLY_LETTERS && !asks(message)
+        self.is_asked() && letters(message) <= REPLY_LETTERS && !asks(message)
+    }
+
+    /// Whether the assistant has asked something.
+    fn is_asked(&self) -> bool {
+        self.answered.is_some_and(|answered| answered.chars().rev().take(END_CHARS).any(is_question_mark))
+    }
+
+    /// What a message that is nothing but a courtesy means now; `None`: it has to be understood. `tells` whether it is known
+    /// how a person is reached.
+    pub fn means(&self, courtesy: &Courtesy, tells: bool) -> Option<Kind> {
+        match courtesy.kind {
+            Kind::Yes if self.is_offered => Some(Kind::Person),
+            Kind::Ok if self.is_offered && !tells => Some(Kind::Person),
+            Kind::Ok if self.is_asked() => None,
+            Kind::Yes | Kind::Filler => None,
+            kind => Some(kind),
+        }
     }
 }
 
@@ -98,7 +126,7 @@ mod tests {
     use super::*;
 
     fn is_reply(answered: &str, message: &str) -> bool {
-        Before { asked: Some("?"), answered: Some(answered) }.is_replied_by(message)
+        Before { asked: Some("?"), answered: Some(answered), is_offered: false }.is_replied_by(message)
     }
 
     #[test]
@@ -116,14 +144,29 @@ mod tests {
     }
 
     #[test]
+    fn a_yes_means_what_it_follows() {
+        let courtesy = |text| courtesy::recognise(text).unwrap();
+        let offered = Before { asked: Some("Mars?"), answered: Some("I do not know."), is_offered: true };
+        let (yes, ok) = (courtesy("yes please"), courtesy("好的"));
+        assert_eq!((offered.means(&yes, true), offered.means(&ok, true)), (Some(Kind::Person), Some(Kind::Ok)));
+        assert_eq!(offered.means(&ok, false), Some(Kind::Person), "it was not told how");
+        let asked = Before { asked: Some("Returns"), answered: Some("Which one?"), is_offered: false };
+        assert_eq!((asked.means(&yes, true), asked.means(&ok, true)), (None, None));
+        assert_eq!(asked.means(&courtesy("thanks"), true), Some(Kind::Thanks));
+        assert_eq!(Before::default().means(&ok, true), Some(Kind::Ok));
+    }
+
+    #[test]
     fn what_was_asked_before_is_the_context() {
         let said = |role, text: &str| ChatMessage::new(role, text);
         let messages = [said(Role::User, "Returns?"), said(Role::Assistant, "30 days."), said(Role::User, "And fees?")];
+        let thanks = [said(Role::User, "Returns?"), said(Role::User, "Thanks!"), said(Role::User, "And fees?")];
+        assert_eq!(Before::messages(&thanks).context().as_deref(), Some("Returns?"));
         let before = Before::messages(&messages);
         assert_eq!(before.context().as_deref(), Some("Returns?"));
         assert_eq!((before.told("And fees?").as_deref(), before.told(" Returns?")), (Some("30 days."), None));
         assert_eq!(Before::messages(&messages[..1]).context(), None);
         let long = "字".repeat(600);
-        assert_eq!(Before { asked: Some(&long), answered: None }.context().map(|c| c.chars().count()), Some(500));
+        assert_eq!(Before { asked: Some(&long), ..Before::default() }.context().map(|c| c.chars().count()), Some(500));
     }
 }

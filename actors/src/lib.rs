@@ -31,6 +31,7 @@ mod cited;
 mod completion;
 mod config;
 mod conversation;
+mod courtesy;
 mod env;
 mod gate;
 mod json;
@@ -54,6 +55,7 @@ mod tend;
 mod threads;
 mod turn;
 mod unknown;
+mod without_model;
 
 pub use completion::{Completion, SamplingRequest};
 pub use config::Config;

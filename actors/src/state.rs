@@ -51,7 +51,7 @@ pub struct StoredMessage {
 
 impl StoredMessage {
     /// Whether it says no more than that there is no answer.
-    fn is_apology(&self) -> bool {
+    pub(crate) fn is_apology(&self) -> bool {
         let says_nothing = |turn: &TurnRecord| turn.origin == Origin::Abstained || turn.degraded;
         self.turn.as_ref().is_some_and(says_nothing) && self.citations.is_empty()
     }

@@ -99,7 +99,6 @@ pub fn answer(lang: &Lang, contact: &str) -> String {
 }
 
 /// What one is told who asks for a person.
-#[cfg_attr(not(test), expect(dead_code, reason = "said once such a wish is recognised"))]
 pub fn person(lang: &Lang, contact: &str) -> String {
     reach(lang, contact).unwrap_or_else(|| texts(lang).alone.to_string())
 }

@@ -74,3 +74,19 @@ async fn a_client_that_wants_another_format_asks_the_model() {
     asked.sampling.format = Format::JsonObject;
     assert_eq!(finished(&call(&asked).await).0, "Which one do you have? [1]");
 }
+
+#[tokio::test]
+async fn courtesies_are_answered_in_kind_and_nobody_promises_a_person() {
+    let system = system().await;
+    let session = system.session().await;
+    let (text, origin) = system.answer(&session, "Bonjour !").await;
+    assert!(origin == Origin::Courtesy && text.starts_with("Bonjour") && text.contains("Acme"), "{text}");
+    assert_eq!(system.answer(&session, "谢谢！").await.1, Origin::Courtesy);
+    assert_eq!(system.worker.queries.lock().unwrap().len(), 0);
+    system.worker.is_unsure.store(true, Ordering::SeqCst);
+    assert_eq!(system.answer(&session, "你好，你们在火星上有门店吗？").await.1, Origin::Abstained);
+    let (text, _) = system.answer(&session, "好的").await;
+    assert!(text.contains("无法在这个对话中为您转接"), "{text}");
+    assert_eq!(system.worker.jobs.lock().unwrap().len(), 0);
+    assert_eq!(system.worker.queries.lock().unwrap().len(), 2);
+}

@@ -58,7 +58,7 @@ async fn a_turn_counts_until_its_stream_is_dropped() {
         )
     };
     let running = Reader::new(ask("hang").send().await.unwrap());
-    let response = ask("hi").send().await.unwrap();
+    let response = ask("tell").send().await.unwrap();
     assert_eq!(response.headers()["retry-after"], "1");
     refused(response, 429, "rate_limited", None).await;
     for (method, path) in [(Method::GET, "/v1/documents"), (Method::DELETE, "/v1/documents/a.md")] {
@@ -66,7 +66,7 @@ async fn a_turn_counts_until_its_stream_is_dropped() {
     }
     drop(running);
     let patience = Instant::now();
-    while ask("hi").send().await.unwrap().status() != 200 {
+    while ask("tell").send().await.unwrap().status() != 200 {
         assert!(patience.elapsed() < SOON, "the permit was not given back");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -82,20 +82,20 @@ async fn tokens_are_reserved_while_a_turn_runs_and_settled_at_any_end() {
     let stage = Stage::with(json!({}), json!({"tokens_per_minute": 1_000})).await;
     let ask = |content: &str, stream: bool| stage.post("/v1/chat/completions", &costly(content, stream)).send();
     // Each of them costs 20 tokens at most, while any two would not fit beside each other.
-    assert_eq!(ask("hi", false).await.unwrap().status(), 200);
-    Reader::new(ask("hi", true).await.unwrap()).rest().await;
+    assert_eq!(ask("tell", false).await.unwrap().status(), 200);
+    Reader::new(ask("tell", true).await.unwrap()).rest().await;
     Reader::new(ask("break", true).await.unwrap()).rest().await;
     assert_eq!(ask("break", false).await.unwrap().status(), 502);
     let mut running = Reader::new(ask("hang", true).await.unwrap());
     while !running.next().await.unwrap().data.contains("well") {}
-    let response = ask("hi", false).await.unwrap();
+    let response = ask("tell", false).await.unwrap();
     let wait: u64 = response.headers()["retry-after-ms"].to_str().unwrap().parse().unwrap();
     assert!((40_000..=60_000).contains(&wait), "{wait}");
     refused(response, 429, "rate_limited", None).await;
     // Who leaves pays what was generated, and no more.
     drop(running);
     let patience = Instant::now();
-    while ask("hi", false).await.unwrap().status() != 200 {
+    while ask("tell", false).await.unwrap().status() != 200 {
         assert!(patience.elapsed() < SOON, "the reserve was not given back");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -111,7 +111,7 @@ async fn a_message_that_is_repeated_is_paid_once() {
     // A message reserves 3,512 tokens: there is room for one, and for what a few really cost.
     let stage = Stage::with(json!({}), json!({"tokens_per_minute": 3_600})).await;
     let path = format!("/v1/sessions/{}/messages", stage.session().await);
-    let message = json!({"content": "hi", "client_message_id": "m1"});
+    let message = json!({"content": "tell", "client_message_id": "m1"});
     for _ in 0..30 {
         Reader::new(stage.post(&path, &message).send().await.unwrap()).rest().await;
     }

@@ -81,7 +81,7 @@ async fn a_message_that_is_sent_to_the_wrong_node_is_answered_there() {
     let (first, repeat) = (reader.rest(), Reader::new(repeat).rest());
     let (first, repeat) = tokio::join!(first, repeat);
     assert_eq!(first.last(), repeat.last());
-    let other = Reader::new(ask(&two, json!({"content": "hi"})).await.unwrap()).rest().await;
+    let other = Reader::new(ask(&two, json!({"content": "tell"})).await.unwrap()).rest().await;
     assert_eq!(other.last().unwrap().json()["text"], "Hello, 世界 [1]");
     let history: Value = two.get(&session).send().await.unwrap().json().await.unwrap();
     assert_eq!(history["messages"].as_array().unwrap().len(), 4);
@@ -93,7 +93,7 @@ async fn a_reader_that_leaves_a_turn_of_another_node_holds_no_slot_of_its_own() 
     let (session, _, _reader) = begun(&one).await;
     let waiting = two.post(&format!("{session}/messages"), &json!({"content": "hang"})).send().await.unwrap();
     let other = format!("/v1/sessions/{}/messages", two.session().await);
-    let ask = || two.post(&other, &json!({"content": "hi"})).send();
+    let ask = || two.post(&other, &json!({"content": "tell"})).send();
     assert_eq!(ask().await.unwrap().status(), 429);
     drop(waiting);
     let patience = Instant::now();

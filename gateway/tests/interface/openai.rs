@@ -19,7 +19,7 @@ async fn complete(stage: &Stage, body: &Value) -> reqwest::Response {
 #[tokio::test]
 async fn a_whole_answer_is_a_chat_completion() {
     let stage = Stage::start().await;
-    let body: Value = complete(&stage, &ask("tiny", "hi", json!({"max_tokens": 5}))).await.json().await.unwrap();
+    let body: Value = complete(&stage, &ask("tiny", "tell", json!({"max_tokens": 5}))).await.json().await.unwrap();
     assert!(body["id"].as_str().unwrap().starts_with("chatcmpl-job_"), "{body}");
     assert_eq!((&body["object"], &body["model"]), (&json!("chat.completion"), &json!("tiny")));
     assert!(body["created"].as_u64().unwrap() > 1_700_000_000);
@@ -33,7 +33,7 @@ async fn a_whole_answer_is_a_chat_completion() {
 #[tokio::test]
 async fn the_assistant_answers_from_what_the_tenant_knows() {
     let stage = Stage::start().await;
-    let body: Value = complete(&stage, &ask("frontdesk", "hi", json!({}))).await.json().await.unwrap();
+    let body: Value = complete(&stage, &ask("frontdesk", "tell", json!({}))).await.json().await.unwrap();
     assert_eq!(body["model"], "frontdesk");
     assert_eq!((&body["citations"][0]["number"], &body["citations"][0]["document"]), (&json!(1), &json!("faq")));
 }
@@ -41,7 +41,7 @@ async fn the_assistant_answers_from_what_the_tenant_knows() {
 #[tokio::test]
 async fn a_streamed_answer_is_chunks_then_usage_then_done() {
     let stage = Stage::start().await;
-    let body = ask("frontdesk", "hi", json!({"stream": true, "stream_options": {"include_usage": true}}));
+    let body = ask("frontdesk", "tell", json!({"stream": true, "stream_options": {"include_usage": true}}));
     let events = Reader::new(complete(&stage, &body).await).rest().await;
     let (done, chunks) = events.split_last().unwrap();
     assert_eq!(done.data, "[DONE]");
@@ -105,10 +105,10 @@ async fn logprobs_are_told_whole_and_in_chunks() {
     };
     let expected = json!([token("Hi", b"Hi"), token("\u{fffd}", &[0xe4, 0xb8]), token("\u{fffd}", &[0x96])]);
     let patch = json!({"logprobs": true, "top_logprobs": 1});
-    let body: Value = complete(&stage, &ask("tiny", "hi", patch)).await.json().await.unwrap();
+    let body: Value = complete(&stage, &ask("tiny", "tell", patch)).await.json().await.unwrap();
     assert_eq!(body["choices"][0]["logprobs"], json!({"content": expected, "refusal": null}));
     let patch = json!({"logprobs": true, "top_logprobs": 1, "stream": true});
-    let events = Reader::new(complete(&stage, &ask("tiny", "hi", patch)).await).rest().await;
+    let events = Reader::new(complete(&stage, &ask("tiny", "tell", patch)).await).rest().await;
     let choices = events.iter().filter(|event| event.data != "[DONE]").map(|event| event.json()["choices"][0].clone());
     let pieces: Vec<Value> = choices.filter(|choice| !choice["logprobs"].is_null()).collect();
     let told = pieces.iter().flat_map(|piece| piece["logprobs"]["content"].as_array().unwrap().clone());
@@ -145,7 +145,7 @@ async fn an_answer_without_the_model_is_marked() {
     let marked: Vec<bool> = events.iter().map(|event| event.data.contains("\"degraded\":true")).collect();
     assert_eq!(marked.iter().rev().take(2).collect::<Vec<_>>(), [&false, &true], "the last chunk before the end");
     assert_eq!(marked.iter().filter(|is| **is).count(), 1);
-    let body: Value = complete(&stage, &ask("frontdesk", "hi", json!({}))).await.json().await.unwrap();
+    let body: Value = complete(&stage, &ask("frontdesk", "tell", json!({}))).await.json().await.unwrap();
     assert!(body.get("degraded").is_none(), "{body}");
 }
 
@@ -176,9 +176,9 @@ async fn a_failure_in_the_middle_is_an_event() {
 #[tokio::test]
 async fn what_is_not_offered_is_refused_by_name() {
     let stage = Stage::start().await;
-    let response = complete(&stage, &ask("gpt-9", "hi", json!({}))).await;
+    let response = complete(&stage, &ask("gpt-9", "tell", json!({}))).await;
     refused(response, 404, "model_not_found", Some("model")).await;
-    let response = complete(&stage, &ask("tiny", "hi", json!({"best_of": 2}))).await;
+    let response = complete(&stage, &ask("tiny", "tell", json!({"best_of": 2}))).await;
     refused(response, 400, "unsupported_parameter", Some("best_of")).await;
     let response = complete(&stage, &json!({"model": "tiny"})).await;
     refused(response, 400, "invalid_request", Some("messages")).await;

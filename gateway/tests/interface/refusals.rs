@@ -54,20 +54,20 @@ async fn a_bad_message_is_refused_by_field() {
         request.body(body.to_string()).send()
     };
     for (body, param, words) in [
-        ("{\"content\": \"hi\"", None, "line 1"),
+        ("{\"content\": \"tell\"", None, "line 1"),
         ("{\n \"content\": 1}", Some("content"), "line 2 column 13"),
         ("{}", Some("content"), "missing"),
-        ("{\"content\": \"hi\", \"color\": 1}", Some("color"), "unknown field"),
+        ("{\"content\": \"tell\", \"color\": 1}", Some("color"), "unknown field"),
         ("{\"content\": \" \\n\"}", Some("content"), "empty"),
-        ("{\"content\": \"hi\", \"client_message_id\": \"a b\"}", Some("client_message_id"), "ClientMessageId"),
-        ("{\"content\": \"hi\", \"lang\": \"?\"}", Some("lang"), "language tag"),
+        ("{\"content\": \"tell\", \"client_message_id\": \"a b\"}", Some("client_message_id"), "ClientMessageId"),
+        ("{\"content\": \"tell\", \"lang\": \"?\"}", Some("lang"), "language tag"),
     ] {
         let message = refused(send(body).await.unwrap(), 400, "invalid_request", param).await;
         assert!(message.contains(words), "{body}: {message}");
     }
-    let response = send("{\"content\": \"hi\"}").await.unwrap();
+    let response = send("{\"content\": \"tell\"}").await.unwrap();
     assert_eq!(response.status(), 200);
-    let other = stage.client.post(stage.url(&path)).bearer_auth("key-b").json(&json!({"content": "hi"})).send();
+    let other = stage.client.post(stage.url(&path)).bearer_auth("key-b").json(&json!({"content": "tell"})).send();
     refused(other.await.unwrap(), 404, "session_not_found", None).await;
 }
 

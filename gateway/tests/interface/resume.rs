@@ -45,7 +45,7 @@ async fn a_deadline_that_cannot_be_kept_is_named() {
     let stage = Stage::start().await;
     let path = format!("/v1/sessions/{}/messages", stage.session().await);
     for deadline in [0, 120_001] {
-        let response = stage.post(&path, &json!({"content": "hi", "deadline_ms": deadline})).send().await.unwrap();
+        let response = stage.post(&path, &json!({"content": "tell", "deadline_ms": deadline})).send().await.unwrap();
         let message = refused(response, 400, "invalid_request", Some("deadline_ms")).await;
         assert!(message.contains("1 to 120000"), "{message}");
     }

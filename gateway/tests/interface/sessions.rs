@@ -29,7 +29,7 @@ async fn a_session_lives_from_creation_to_deletion() {
 async fn an_answer_streams_as_numbered_events_and_stays_in_the_history() {
     let stage = Stage::start().await;
     let path = format!("/v1/sessions/{}", stage.session().await);
-    let message = json!({"content": "hi", "client_message_id": "m1", "lang": "en"});
+    let message = json!({"content": "tell", "client_message_id": "m1", "lang": "en"});
     let response = stage.post(&format!("{path}/messages"), &message).send().await.unwrap();
     assert!(response.headers()["cache-control"].to_str().unwrap().contains("no-cache"));
     let events = Reader::new(response).rest().await;
@@ -45,7 +45,7 @@ async fn an_answer_streams_as_numbered_events_and_stays_in_the_history() {
     assert_eq!((&last["usage"]["completion_tokens"], &last["citations"][0]["document"]), (&json!(2), &json!("faq")));
     let history: Value = stage.get(&path).send().await.unwrap().json().await.unwrap();
     let said: Vec<_> = history["messages"].as_array().unwrap().iter().map(|m| m["content"].clone()).collect();
-    assert_eq!(said, [json!("hi"), json!("Hello, 世界 [1]")]);
+    assert_eq!(said, [json!("tell"), json!("Hello, 世界 [1]")]);
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_client_that_takes_only_json_gets_one_object() {
     let path = format!("/v1/sessions/{}/messages", stage.session().await);
     let ask =
         |content: &str| stage.post(&path, &json!({"content": content})).header("accept", "application/json").send();
-    let body: Value = ask("hi").await.unwrap().json().await.unwrap();
+    let body: Value = ask("tell").await.unwrap().json().await.unwrap();
     assert_eq!((&body["text"], &body["finish_reason"]), (&json!("Hello, 世界 [1]"), &json!("stop")));
     assert!(
         body["id"].as_str().unwrap().starts_with("job_") && body["citations"].is_array() && body["usage"].is_object()

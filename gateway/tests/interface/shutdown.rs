@@ -45,8 +45,8 @@ async fn the_shutdown_is_shown_while_the_door_is_still_open_and_no_turn_begins()
     assert_eq!(response.status(), 503);
     let body: Value = response.json().await.unwrap();
     assert_eq!(body["parts"]["gateway"], json!({"ready": false, "why": "stopping"}));
-    let completion = json!({"model": "tiny", "messages": [{"role": "user", "content": "hi"}]});
-    for request in [stage.post(&path, &json!({"content": "hi"})), stage.post("/v1/chat/completions", &completion)] {
+    let completion = json!({"model": "tiny", "messages": [{"role": "user", "content": "tell"}]});
+    for request in [stage.post(&path, &json!({"content": "tell"})), stage.post("/v1/chat/completions", &completion)] {
         let response = request.send().await.unwrap();
         assert!(response.headers().contains_key("retry-after"));
         refused(response, 503, "unavailable", None).await;

@@ -75,7 +75,7 @@ async fn turns_run_one_after_another() {
     let stage = Stage::start().await;
     let mut socket = Client::open(&stage).await;
     socket.send(&message("count")).await;
-    socket.send(&message("hi")).await;
+    socket.send(&message("tell")).await;
     let (first, second) = (socket.turn().await, socket.turn().await);
     assert_eq!(first.last().unwrap()["text"], "0 1 2 3 4 5 6 7 8 9 ");
     assert_eq!(second.last().unwrap()["text"], "Hello, 世界 [1]");
@@ -94,7 +94,7 @@ async fn stop_is_heard_in_the_middle_of_a_turn() {
     let end = socket.turn().await.pop().unwrap();
     assert_eq!((&end["finish_reason"], &end["text"]), (&json!("cancelled"), &json!("well")));
     stage.cancelled("job_").await;
-    socket.send(&message("hi")).await;
+    socket.send(&message("tell")).await;
     assert_eq!(socket.turn().await.pop().unwrap()["type"], "finished");
 }
 
@@ -106,11 +106,11 @@ async fn a_frame_that_cannot_be_used_is_answered_and_the_socket_stays() {
         ("not json", None),
         ("{\"type\": \"message\"}", Some("content")),
         ("{\"type\": \"message\", \"content\": \"\"}", Some("content")),
-        ("{\"type\": \"message\", \"content\": \"hi\", \"colour\": 1}", Some("colour")),
+        ("{\"type\": \"message\", \"content\": \"tell\", \"colour\": 1}", Some("colour")),
         ("{\"type\": \"dance\"}", Some("type")),
         ("{\"type\": \"stop\", \"now\": true}", Some("now")),
         (
-            "{\"type\": \"message\", \"content\": \"hi\", \"client_message_id\": \"m7\", \"deadline_ms\": 0}",
+            "{\"type\": \"message\", \"content\": \"tell\", \"client_message_id\": \"m7\", \"deadline_ms\": 0}",
             Some("deadline_ms"),
         ),
     ] {
@@ -121,7 +121,7 @@ async fn a_frame_that_cannot_be_used_is_answered_and_the_socket_stays() {
         assert!(failed.get("id").is_none());
         assert_eq!(failed.get("client_message_id").is_some(), frame.contains("m7"), "{failed}");
     }
-    socket.send(&message("hi")).await;
+    socket.send(&message("tell")).await;
     assert_eq!(socket.turn().await.pop().unwrap()["type"], "finished");
 }
 
@@ -145,7 +145,7 @@ async fn the_key_comes_by_header_query_or_subprotocol() {
     let offer = ("sec-websocket-protocol", "frontdesk, key.key-a");
     let (mut socket, response) = Client::connect(&stage, &path, offer).await.unwrap();
     assert_eq!(response.headers()["sec-websocket-protocol"], "frontdesk");
-    socket.send(&message("hi")).await;
+    socket.send(&message("tell")).await;
     assert_eq!(socket.turn().await.pop().unwrap()["type"], "finished");
 
     let other = path.replace("ses_", "ses_0");
@@ -169,7 +169,7 @@ async fn a_quota_refuses_a_message_and_not_the_socket() {
     let mut socket = Client::open(&stage).await;
     socket.send(&message("hang")).await;
     while socket.next().await["type"] != "token" {}
-    socket.send(&message("hi")).await;
+    socket.send(&message("tell")).await;
     assert_eq!(socket.next().await["code"], "rate_limited");
     socket.send(&json!({"type": "stop"})).await;
     assert_eq!(socket.turn().await.pop().unwrap()["finish_reason"], "cancelled");
@@ -245,7 +245,7 @@ async fn a_message_may_replace_the_turn_that_runs() {
     let mut socket = Client::open(&stage).await;
     socket.send(&message("hang")).await;
     while socket.next().await["type"] != "token" {}
-    socket.send(&json!({"type": "message", "content": "hi", "replace": true})).await;
+    socket.send(&json!({"type": "message", "content": "tell", "replace": true})).await;
     assert_eq!(socket.turn().await.pop().unwrap()["finish_reason"], "cancelled");
     assert_eq!(socket.turn().await.pop().unwrap()["text"], "Hello, 世界 [1]");
 }

@@ -42,7 +42,7 @@ async fn request_and_answer_pass_as_they_are_and_the_tenants_key_stays() {
     let stage = stage(&upstream, json!({}), json!({})).await;
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     for _ in 0..2 {
-        let request = stage.post("/v1/chat/completions", &body("hi")).header("traceparent", trace);
+        let request = stage.post("/v1/chat/completions", &body("tell")).header("traceparent", trace);
         let response = request.header("cookie", "secret").send().await.unwrap();
         assert_eq!(
             (response.status().as_u16(), &response.headers()["content-type"]),
@@ -51,7 +51,7 @@ async fn request_and_answer_pass_as_they_are_and_the_tenants_key_stays() {
         assert_eq!(response.json::<Value>().await.unwrap(), whole());
     }
     let seen = upstream.seen();
-    assert_eq!(serde_json::from_slice::<Value>(&seen[0].body).unwrap(), body("hi"));
+    assert_eq!(serde_json::from_slice::<Value>(&seen[0].body).unwrap(), body("tell"));
     let header = |name: &str| seen[0].headers.iter().find(|(found, _)| found == name).map(|(_, value)| value.as_str());
     assert_eq!((header("authorization"), header("traceparent")), (Some("Bearer server-key"), Some(trace)));
     assert!(header("cookie").is_none() && seen[0].headers.iter().all(|(_, value)| !value.contains("key-a")));
@@ -171,14 +171,14 @@ async fn what_cannot_be_sent_on_is_refused_here() {
     assert_eq!(upstream.seen().len(), 0);
     let mut first = Reader::new(ask(&stage, "hang").await);
     first.next().await.unwrap();
-    refused_after(ask(&stage, "hi").await, 503, "overloaded").await;
+    refused_after(ask(&stage, "tell").await, 503, "overloaded").await;
     let tiny = json!({"model": "tiny", "stream": true, "messages": [{"role": "user", "content": "hang"}]});
     let second = stage.post("/v1/chat/completions", &tiny).send().await.unwrap();
-    refused_after(ask(&stage, "hi").await, 429, "rate_limited").await;
+    refused_after(ask(&stage, "tell").await, 429, "rate_limited").await;
     drop((first, second));
     until("the places were not given back", || upstream.running() == 0).await;
     tokio::time::sleep(Duration::from_millis(100)).await;
-    assert_eq!(ask(&stage, "hi").await.status(), 200);
+    assert_eq!(ask(&stage, "tell").await.status(), 200);
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_server_that_is_not_there_is_told_of() {
     let upstream = Upstream::start();
     let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let stage = stage(&upstream, json!({"url": format!("http://{away}/v1")}), json!({})).await;
-    refused_after(ask(&stage, "hi").await, 503, "unavailable").await;
+    refused_after(ask(&stage, "tell").await, 503, "unavailable").await;
 }
 
 /// Answers one request on each connection, and closes it when the next one comes.
@@ -210,6 +210,6 @@ async fn a_kept_connection_that_was_closed_costs_no_answer() {
     tokio::spawn(forgetful(listener));
     let stage = stage(&upstream, json!({"url": url}), json!({})).await;
     for _ in 0..4 {
-        assert_eq!(ask(&stage, "hi").await.status(), 200);
+        assert_eq!(ask(&stage, "tell").await.status(), 200);
     }
 }
