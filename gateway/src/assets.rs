@@ -36,6 +36,7 @@ const ASSETS: &[Asset] = &[
     asset!("/", "index.html", HTML),
     asset!("api.js", JS),
     asset!("app.js", JS),
+    asset!("badge.js", JS),
     asset!("chat-log.js", JS),
     asset!("chat-message.js", JS),
     asset!("chat.css", CSS),

@@ -1,3 +1,4 @@
+import { badge } from "./badge.js";
 import { element, emit, icon } from "./dom.js";
 import { failureKey, scriptLanguage, setText } from "./i18n.js";
 import { citedNumbers, parseMarkdown } from "./markdown.js";
@@ -96,8 +97,11 @@ export class AssistantMessage extends HTMLElement {
   #finish() {
     if (!this.#body.contains(document.activeElement) && document.getSelection().isCollapsed) this.#clear();
     const blocks = this.#draw();
-    const sources = sourceList(this.#turn.citations, citedNumbers(blocks));
-    this.#foot.replaceChildren(...this.#notes(), ...(sources ? [sources] : []), this.#actions());
+    const { citations, origin } = this.#turn;
+    // A curated answer has no markers, and is from its source all the same.
+    const cited = origin === "faq" ? citations.map(({ number }) => number) : citedNumbers(blocks);
+    const parts = [badge(this.#turn), ...this.#notes(), sourceList(citations, cited), this.#actions()];
+    this.#foot.replaceChildren(...parts.filter((part) => part !== null));
     emit(this, "message-grown");
   }
 

@@ -3,8 +3,11 @@
  * stopped. `id` is the client_message_id: the server answers an id once, however often it is sent.
  */
 export function newTurn(question, id) {
-  return { question, id, phase: "searching", text: "", citations: [], finishReason: null, failure: null, seen: null };
+  return { question, id, phase: "searching", text: "", citations: [], finishReason: null, failure: null, seen: null, ...FROM_MODEL };
 }
+
+/** An answer that the model wrote for its question. */
+const FROM_MODEL = { origin: "model", degraded: false };
 
 const ENDED = new Set(["done", "failed", "stopped"]);
 
@@ -44,7 +47,13 @@ function finished(turn, event) {
     text: event.text ?? turn.text,
     citations: event.citations ?? turn.citations,
     finishReason: event.finish_reason ?? null,
+    ...from(event),
   };
+}
+
+/** Where an answer is from, by the event or the record that tells of it. */
+function from({ origin = "model", degraded = false }) {
+  return { origin, degraded };
 }
 
 /** The turn after a failure `{code, message, retryAfter?}`; what was written stays. */
@@ -63,9 +72,9 @@ export function stop(turn) {
  */
 export function turnsOf(messages, pending, freshId) {
   const turns = [];
-  for (const { role, content, citations } of messages) {
+  for (const { role, content, citations, turn } of messages) {
     if (role === "user") turns.push({ ...newTurn(content, freshId()), phase: "stopped" });
-    else if (role === "assistant") Object.assign(unanswered(turns, freshId), { phase: "done", text: content, citations: citations ?? [] });
+    else if (role === "assistant") Object.assign(unanswered(turns, freshId), { phase: "done", text: content, citations: citations ?? [], ...from(turn ?? {}) });
   }
   if (!pending) return turns;
   if (turns.at(-1)?.question !== pending.question) turns.push(interrupted(pending));

@@ -2,7 +2,7 @@
 
 use super::logprobs;
 use crate::answer::Answer;
-use protocol::{Citation, FinishReason, JobId, ToolCall, ToolCallDelta, Usage};
+use protocol::{Citation, FinishReason, JobId, Origin, ToolCall, ToolCallDelta, Usage};
 use serde_json::{Value, json};
 
 /// What every object of one answer begins with.
@@ -42,7 +42,7 @@ pub(super) fn completion(head: &Head, answer: &Answer, logprobs: bool) -> Value 
     let mut object = head.object("chat.completion", json!([choice]));
     object["usage"] = usage(answer.usage);
     cite(&mut object, &answer.citations);
-    mark(&mut object, answer.degraded);
+    mark(&mut object, answer.degraded, answer.origin);
     object
 }
 
@@ -67,10 +67,13 @@ pub(super) fn cite(object: &mut Value, citations: &[Citation]) {
     }
 }
 
-/// Says that the answer is not the model's, where it is not: a field beside OpenAI's own.
-pub(super) fn mark(object: &mut Value, degraded: bool) {
+/// Says that the answer is not the model's, where it is not, and where it is from: fields beside OpenAI's own.
+pub(super) fn mark(object: &mut Value, degraded: bool, origin: Origin) {
     if degraded {
         object["degraded"] = json!(true);
+    }
+    if !origin.is_model() {
+        object["origin"] = json!(origin);
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     response::{self, Head},
 };
 use crate::error;
-use protocol::{Citation, FinishReason, TokenLogprob, ToolCallDelta, TurnEvent, Usage};
+use protocol::{FinishReason, TokenLogprob, ToolCallDelta, TurnEvent, Usage};
 use serde_json::{Value, json};
 
 const KIND: &str = "chat.completion.chunk";
@@ -33,12 +33,15 @@ impl Chunks {
             TurnEvent::Retrieved { .. } => {}
             TurnEvent::Token { text, logprobs } => out += &self.text(&text, &logprobs),
             TurnEvent::Aside { reasoning, calls } => out += &self.aside(&reasoning, &calls),
-            TurnEvent::Finished { text, finish_reason, usage, citations, degraded, .. } => {
+            TurnEvent::Finished { text, finish_reason, usage, citations, degraded, origin, .. } => {
                 // An answer that was not generated has no tokens to stream.
                 if !self.has_text && !text.is_empty() {
                     out += &self.text(&text, &[]);
                 }
-                out += &self.end(finish_reason, usage, &citations, degraded);
+                let mut last = self.object(json!([choice(json!({}), Some(finish_reason))]));
+                response::cite(&mut last, &citations);
+                response::mark(&mut last, degraded, origin);
+                out += &self.end(&last, usage);
             }
             TurnEvent::Failed(failure) => out += &data(&error::object(&failure)),
         }
@@ -66,11 +69,8 @@ impl Chunks {
         out
     }
 
-    fn end(&self, reason: FinishReason, usage: Usage, citations: &[Citation], degraded: bool) -> String {
-        let mut last = self.object(json!([choice(json!({}), Some(reason))]));
-        response::cite(&mut last, citations);
-        response::mark(&mut last, degraded);
-        let mut out = data(&last);
+    fn end(&self, last: &Value, usage: Usage) -> String {
+        let mut out = data(last);
         if self.include_usage {
             let mut object = self.object(json!([]));
             object["usage"] = response::usage(usage);

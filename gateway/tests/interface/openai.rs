@@ -150,6 +150,19 @@ async fn an_answer_without_the_model_is_marked() {
 }
 
 #[tokio::test]
+async fn an_answer_says_where_it_is_from() {
+    let stage = Stage::start().await;
+    for stream in [false, true] {
+        let response = complete(&stage, &ask("frontdesk", "Hello!", json!({"stream": stream}))).await;
+        let text = response.text().await.unwrap();
+        assert_eq!(text.matches("\"origin\":\"courtesy\"").count(), 1, "{text}");
+        assert!(text.contains("automated assistant") && !text.contains("degraded"), "{text}");
+    }
+    let body: Value = complete(&stage, &ask("tiny", "Hello!", json!({}))).await.json().await.unwrap();
+    assert!(body.get("origin").is_none(), "the bare model: {body}");
+}
+
+#[tokio::test]
 async fn a_client_may_say_how_long_the_answer_is_of_use() {
     let stage = Stage::start().await;
     let within = |model: &str, ms: &str| {

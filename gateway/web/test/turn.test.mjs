@@ -37,6 +37,15 @@ test("a cancelled generation is a stopped turn, unknown events are passed over",
   assert.equal(play([{ type: "started" }]).phase, "searching");
 });
 
+test("where an answer is from is kept, live and stored", () => {
+  const finished = { type: "finished", text: "A", finish_reason: "stop", origin: "faq" };
+  assert.deepEqual([play([finished]).origin, play([finished]).degraded], ["faq", false]);
+  assert.equal(play([{ ...finished, origin: undefined }]).origin, "model");
+  const turn = { origin: "abstained", degraded: true };
+  const [stored] = turnsOf([{ role: "user", content: "q" }, { role: "assistant", content: "a", turn }], null, fresh);
+  assert.deepEqual([stored.origin, stored.degraded], ["abstained", true]);
+});
+
 const HISTORY = [
   { role: "user", content: "q1" },
   { role: "assistant", content: "a1", citations: CITATIONS },
