@@ -2,17 +2,17 @@
 
 use crate::ArchiveError;
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, RetryConfig,
+    BackoffConfig, ClientConfigKey, ObjectStore, RetryConfig,
     aws::{AmazonS3Builder, AmazonS3ConfigKey},
     path::Path,
     prefix::PrefixStore,
 };
 use std::time::Duration;
 
-/// A request's answer must have begun by then.
-const CONNECT: Duration = Duration::from_secs(5);
+/// For a connection.
+const CONNECT: &str = "5s";
 /// For one request, and one object may be large.
-const REQUEST: Duration = Duration::from_secs(120);
+const REQUEST: &str = "120s";
 /// For repeats of one request.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -42,21 +42,28 @@ impl Bucket {
     pub(crate) fn open(&self, name: &str, prefix: &str) -> Result<impl ObjectStore, ArchiveError> {
         // Fails when the process has one already, which is as good.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // The endpoint's second name is the one that wins.
         let given = [
-            (AmazonS3ConfigKey::Endpoint, &self.endpoint),
+            (AmazonS3ConfigKey::S3Endpoint, &self.endpoint),
             (AmazonS3ConfigKey::Region, &self.region),
             (AmazonS3ConfigKey::AccessKeyId, &self.access_key),
             (AmazonS3ConfigKey::SecretAccessKey, &self.secret_key),
         ];
-        let builder = given.into_iter().fold(AmazonS3Builder::from_env(), |builder, (key, value)| match value {
-            Some(value) => builder.with_config(key, value),
-            None => builder,
-        });
-        let endpoint = builder.get_config_value(&AmazonS3ConfigKey::Endpoint);
-        let plain = endpoint.is_some_and(|endpoint| endpoint.starts_with("http:"));
-        let client = ClientOptions::new().with_connect_timeout(CONNECT).with_timeout(REQUEST).with_allow_http(plain);
+        let mut builder = AmazonS3Builder::from_env();
+        for (key, value) in given.into_iter().filter_map(|(key, value)| Some((key, value.as_deref()?))) {
+            builder = builder.with_config(key, value);
+        }
+        let endpoints = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint];
+        let endpoint = endpoints.iter().find_map(|key| builder.get_config_value(key));
+        let mut client = vec![(ClientConfigKey::ConnectTimeout, CONNECT), (ClientConfigKey::Timeout, REQUEST)];
+        if endpoint.is_some_and(|endpoint| endpoint.starts_with("http:")) {
+            client.push((ClientConfigKey::AllowHttp, "true"));
+        }
+        for (key, value) in client {
+            builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
+        }
         let retry = RetryConfig { backoff: BackoffConfig::default(), max_retries: 4, retry_timeout: PATIENCE };
-        let store = builder.with_bucket_name(name).with_client_options(client).with_retry(retry).build();
+        let store = builder.with_bucket_name(name).with_retry(retry).build();
         let store = store.map_err(|error| ArchiveError::Unavailable(format!("archive.url: {error}")))?;
         Ok(PrefixStore::new(store, Path::from(prefix)))
     }

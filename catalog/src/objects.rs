@@ -31,11 +31,21 @@ impl Objects {
         Ok(Self::new(store.with_fsync(true)))
     }
 
+    /// Whether what is written can be read.
+    async fn probe(&self) -> Result<(), ArchiveError> {
+        let place = Place::from(PROBE);
+        let probe = Bytes::from_static(b"Frontdesk writes this to see whether it can.\n");
+        self.write(&place, probe.clone()).await?;
+        let object = self.store.get(&place).await.map_err(|error| trouble(PROBE, error))?;
+        let read = object.bytes().await.map_err(|error| trouble(PROBE, error))?;
+        if read == probe { Ok(()) } else { Err(ArchiveError::Damaged(PROBE.into())) }
+    }
+
     async fn write(&self, place: &Place, bytes: Bytes) -> Result<(), ArchiveError> {
         match self.store.put(place, bytes.into()).await {
             Ok(_) => Ok(()),
             Err(Error::NotFound { source, .. }) => {
-                Err(ArchiveError::Unavailable(format!("archive.url names what does not exist: {source}")))
+                Err(ArchiveError::Unavailable(format!("the bucket does not exist: {source}")))
             }
             Err(error) => Err(trouble(place.as_ref(), error)),
         }
@@ -121,11 +131,11 @@ impl Archive for Objects {
     }
 
     async fn check(&self) -> Result<(), ArchiveError> {
-        let place = Place::from(PROBE);
-        let probe = Bytes::from_static(b"Frontdesk writes this to see whether it can.\n");
-        self.write(&place, probe.clone()).await?;
-        let object = self.store.get(&place).await.map_err(|error| trouble("archive.url", error))?;
-        let read = object.bytes().await.map_err(|error| trouble("archive.url", error))?;
-        if read == probe { Ok(()) } else { Err(ArchiveError::Damaged(PROBE.into())) }
+        match self.probe().await {
+            Err(ArchiveError::Unavailable(text) | ArchiveError::Missing(text)) => {
+                Err(ArchiveError::Unavailable(format!("archive.url: {text}")))
+            }
+            done => done,
+        }
     }
 }

@@ -38,6 +38,9 @@ impl From<Fault> for CatalogError {
             Fault::Sql(Error::PoolTimedOut) => {
                 Self::Unavailable("what catalog.url names gave no connection, or has too many writers".into())
             }
+            Fault::Sql(error) if is_full(&error) => {
+                Self::Unavailable("no room is left where catalog.url points to; free some".into())
+            }
             Fault::Sql(error) if is_damaged(&error) => Self::Unusable(error.to_string()),
             Fault::Sql(error) => Self::Unavailable(error.to_string()),
         }
@@ -79,6 +82,14 @@ fn lost_race(error: &Error) -> bool {
 /// Corrupt, or no database at all (SQLite).
 fn is_damaged(error: &Error) -> bool {
     error.as_database_error().is_some_and(|error| mysql(error).is_none() && matches!(sqlite(error), Some(11 | 26)))
+}
+
+/// Its disk (SQLite), or a table (MySQL).
+fn is_full(error: &Error) -> bool {
+    error.as_database_error().is_some_and(|error| match mysql(error) {
+        Some(number) => matches!(number, 1021 | 1114),
+        None => sqlite(error) == Some(13),
+    })
 }
 
 fn mysql(error: &dyn DatabaseError) -> Option<u16> {

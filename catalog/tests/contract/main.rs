@@ -95,7 +95,7 @@ async fn a_full_disk_is_told_and_changes_nothing() {
     let catalog = catalog::connect("sqlite:", home.path()).await;
     let told = tokio::spawn(async move { many::too_many_documents(&catalog.unwrap()).await }).await;
     assert!(run("umount", &["--lazy"]));
-    assert!(told.unwrap().contains("full"));
+    assert!(told.unwrap().contains("no room"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::Read,
     net::{Ipv4Addr, TcpStream},
+    os::unix::fs::MetadataExt,
     path::Path,
     process::Command,
     time::Duration,
@@ -42,7 +43,8 @@ impl MariaDb {
             "MariaDB is not installed: apt-get install -y --no-install-recommends mariadb-server"
         );
         let mut command = Command::new(installer);
-        command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"]);
+        command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"]);
+        command.args(as_root());
         command.arg(format!("--datadir={}", home.path().join("data").display())).arg("--innodb-log-file-size=8M");
         let made = command.output().unwrap_or_else(|error| panic!("{}: {error}", installer.display()));
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
@@ -78,7 +80,7 @@ impl MariaDb {
         let account = home.join("account.sql");
         fs::write(&account, ACCOUNT).unwrap_or_else(|error| panic!("{}: {error}", account.display()));
         let mut command = Command::new("/usr/sbin/mariadbd");
-        command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]);
+        command.args(["--no-defaults", "--bind-address=127.0.0.1", "--skip-name-resolve"]).args(as_root());
         command.args(["--innodb-buffer-pool-size=64M", "--innodb-log-file-size=8M"]);
         command.arg(format!("--port={}", self.port)).arg(format!("--init-file={}", account.display()));
         command.arg(format!("--datadir={}", home.join("data").display()));
@@ -89,6 +91,12 @@ impl MariaDb {
         server.wait_until("greets its clients", START, || greets(port));
         self.server = Some(server);
     }
+}
+
+/// Root must say that it means to run the server; others cannot.
+fn as_root() -> Option<&'static str> {
+    let owner = fs::metadata("/proc/self").map(|process| process.uid());
+    owner.is_ok_and(|owner| owner == 0).then_some("--user=root")
 }
 
 /// Whether a server speaks MySQL's protocol, version 10, on `port`: it speaks first, after it has read its account file.
