@@ -1,13 +1,18 @@
 //! Which passages an answer refers to.
 //!
-//! A marker is a number in brackets: `[1]`, `[1, 2]`, `【1】`. Markers of passages that were not given stay in the text and
-//! cite nothing. When no marker holds and the answer plainly repeats a passage, that passage is cited all the same: at least
+//! A marker is a number in brackets: `[1]`, `[1, 2]`, `【1】`. Markers of passages that were not given cite nothing. When no marker holds and the answer plainly repeats a passage, that passage is cited all the same: at least
 //! [`SHARED_TERMS`] of the answer's terms, and at least [`SHARE`] of them, occur in it. Terms are pairs of neighbouring CJK
 //! characters and words of four characters or more.
 
 use protocol::Citation;
 use std::collections::HashSet;
 
+/// What a marker may begin with.
+pub const OPENS: [char; 3] = ['[', '【', '［'];
+/// What it may end with.
+pub const CLOSES: [char; 3] = [']', '】', '］'];
+/// Larger numbers in brackets are years and the like.
+pub const LARGEST: u32 = 99;
 /// An uncited answer must share this many terms with a passage to cite it.
 pub const SHARED_TERMS: usize = 4;
 /// An uncited answer must share this part of its terms with a passage to cite it.
@@ -22,7 +27,7 @@ pub fn cited(text: &str, given: &[Citation]) -> Vec<Citation> {
 
 /// The numbers inside brackets that hold nothing but numbers.
 fn markers(text: &str) -> HashSet<u32> {
-    let inside = text.split(['[', '【', '［']).skip(1).filter_map(|rest| rest.split_once([']', '】', '］']));
+    let inside = text.split(OPENS).skip(1).filter_map(|rest| rest.split_once(CLOSES));
     inside.filter_map(|(inside, _)| numbers(inside)).flatten().collect()
 }
 

@@ -44,6 +44,7 @@ mod peer;
 mod persona;
 mod prompt;
 mod publish;
+mod quote;
 mod registry;
 mod replies;
 mod session;

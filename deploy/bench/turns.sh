@@ -4,8 +4,8 @@
 #
 #   deploy/bench/compare.sh turns [FLAG OF FRONTDESK BENCH TURNS]…
 #
-# IDLE (100000 sessions; 0: not measured), SOCKETS (5000), PATHS ("pass-through repeat turns"), LITELLM (a virtual environment that has it)
-# and FRONTDESK (a binary, instead of building one) come from the environment.
+# IDLE (100000 sessions; 0: not measured), SOCKETS (5000), PATHS ("pass-through repeat turns faq"), EMBEDDER ("hashing:"; the real one
+# for faq), LITELLM (a virtual environment that has it) and FRONTDESK (a binary, instead of building one) come from the environment.
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 # shellcheck source=deploy/install/lib.sh
@@ -117,9 +117,11 @@ broker.url = "amqp://guest:guest@127.0.0.1:$amqp/%2f"
 session.store = "redis://127.0.0.1:$redis"
 session.arbiters = 1
 session.max_sessions = 200_000
+session.abstain_below = 0
+session.answer_cache = "off"
 inference.engine = "echo:"
 inference.max_sequences = 256
-retrieval.embedder = "hashing:"
+retrieval.embedder = "${EMBEDDER-hashing:}"
 telemetry.log = "warn"
 [gateway]
 workers = 1
@@ -166,7 +168,7 @@ bench() {
 against=(--upstream "$echo" --against "http://127.0.0.1:$proxy/v1" --against-key sk-bench --against-pid "$peer")
 all=$(IFS=,; echo "${metrics[*]}")
 costs=(--redis "redis://127.0.0.1:$redis" --metrics "$all")
-for path in ${PATHS-pass-through repeat turns}; do
+for path in ${PATHS-pass-through repeat turns faq}; do
   case $path in
     pass-through)
       bench "${against[@]}" "$@"
@@ -176,6 +178,13 @@ for path in ${PATHS-pass-through repeat turns}; do
     turns)
       bench --path turns "${costs[@]}" "$@"
       bench --path turns --over websocket "${costs[@]}" "$@"
+      ;;
+    faq)
+      curl -sf -o /dev/null -X POST "$gateway_url/v1/documents?name=faq.csv" -H "authorization: Bearer $KEY" \
+        -H 'content-type: text/csv' --data-binary "@$root/deploy/demo/faq-en.csv"
+      sleep 2
+      bench --path faq "${costs[@]}" "$@"
+      bench --path faq --over websocket "${costs[@]}" "$@"
       ;;
     *) die "PATHS: there is no $path" ;;
   esac

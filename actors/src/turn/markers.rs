@@ -2,15 +2,11 @@
 //!
 //! A marker that is not whole is held back, with the blank before it if both come together.
 
-use crate::cited::numbers;
+use crate::cited::{CLOSES, LARGEST, OPENS, numbers};
 use protocol::Citation;
 
-const OPENS: [char; 3] = ['[', '【', '［'];
-const CLOSES: [char; 3] = [']', '】', '］'];
 /// No marker is longer, in bytes.
 const LONGEST: usize = 48;
-/// Larger numbers in brackets are years and the like.
-const LARGEST: u32 = 99;
 
 /// Takes markers out.
 #[derive(Debug)]

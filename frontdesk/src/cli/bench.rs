@@ -84,6 +84,8 @@ pub enum Route {
     Repeat,
     /// Whole turns of sessions, through retrieval and inference
     Turns,
+    /// Whole turns that a curated answer ends, without the model; anything else counts as an error
+    Faq,
 }
 
 /// What a session's turns go over.
@@ -113,6 +115,9 @@ pub struct TurnsBench {
     /// The model of completions
     #[arg(long, value_name = "NAME", default_value = "echo")]
     pub model: String,
+    /// What is asked in a session's turns [with --path faq: the demo's "How do I reset my password?"]
+    #[arg(long, value_name = "TEXT")]
+    pub question: Option<String>,
     /// Asks for completions in chunks
     #[arg(long)]
     pub stream: bool,

@@ -11,7 +11,13 @@ pub const OTHER_KEY: &str = "globex-key";
 /// No model and no embedder: what is under test is the way between them.
 pub const ECHO: &[&str] = &["--set", "inference.engine=echo:", "--set", "retrieval.embedder=hashing:"];
 
+/// What is under test is the way to the model, so no answer comes from elsewhere.
 const TENANTS: &str = r#"
+[session]
+abstain_below = 0
+faq_confidence = 2
+answer_cache = "off"
+
 [[tenants]]
 id = "acme"
 name = "Acme"

@@ -15,6 +15,8 @@ use std::{
 const TURNS_OF_A_SESSION: u32 = 10;
 /// What customers ask.
 const QUESTION: &str = "Where is my order? Its number is 4711, and it should have come last week.";
+/// What the demo's knowledge has a curated answer to.
+const CURATED: &str = "How do I reset my password?";
 /// An answer's last event is looked for in so many bytes.
 const END: usize = 2 << 10;
 
@@ -89,11 +91,25 @@ impl Server {
     }
 }
 
+/// What is asked, and how.
+#[derive(Debug, Clone)]
+pub struct Way {
+    pub route: Route,
+    pub over: Over,
+    pub question: Option<String>,
+}
+
+impl Way {
+    fn question(&self) -> &str {
+        let usual = if self.route == Route::Faq { CURATED } else { QUESTION };
+        self.question.as_deref().unwrap_or(usual)
+    }
+}
+
 /// Asks on one connection, one request after the other.
 pub struct Asker {
     server: Arc<Server>,
-    route: Route,
-    over: Over,
+    way: Way,
     connection: Option<Connection>,
     socket: Option<Socket>,
     /// What is sent each time.
@@ -103,8 +119,8 @@ pub struct Asker {
 }
 
 impl Asker {
-    pub fn new(server: Arc<Server>, route: Route, over: Over) -> Self {
-        Self { server, route, over, connection: None, socket: None, request: Vec::new(), left: 0 }
+    pub fn new(server: Arc<Server>, way: Way) -> Self {
+        Self { server, way, connection: None, socket: None, request: Vec::new(), left: 0 }
     }
 
     /// Makes the next request possible; its time is nobody's latency. The error is a code.
@@ -116,20 +132,21 @@ impl Asker {
         }
         let Some(connection) = self.connection.as_mut().filter(|_| self.left == 0) else { return Ok(()) };
         self.left = u32::MAX;
-        match self.route {
+        match self.way.route {
             Route::PassThrough => self.request = server.completion(),
             Route::Repeat => {
                 let session = server.create(connection).await?;
-                self.request = submit(&server, &session, Some("m-1"));
+                self.request = submit(&server, &session, self.way.question(), Some("m-1"));
                 self.plain().await?;
             }
-            Route::Turns => {
+            Route::Turns | Route::Faq => {
                 let session = server.create(connection).await?;
                 self.left = TURNS_OF_A_SESSION;
-                match self.over {
-                    Over::Sse => self.request = submit(&server, &session, None),
+                match self.way.over {
+                    Over::Sse => self.request = submit(&server, &session, self.way.question(), None),
                     Over::Websocket => {
-                        self.request = json!({"type": "message", "content": QUESTION}).to_string().into_bytes();
+                        self.request =
+                            json!({"type": "message", "content": self.way.question()}).to_string().into_bytes();
                         self.socket = Some(server.socket(&session).await?);
                     }
                 }
@@ -153,23 +170,30 @@ impl Asker {
         let reply = connection.ask(&self.request).await.map_err(broken)?;
         let end = String::from_utf8_lossy(&reply.body[reply.body.len().saturating_sub(END)..]);
         let failed = end.contains("event: failed\n") || end.contains("data: {\"error\"");
-        if reply.status == 200 && !failed { Ok(()) } else { Err(code(&reply)) }
+        if reply.status == 200 && !failed { self.is_meant(&end) } else { Err(code(&reply)) }
     }
 
     async fn framed(&mut self) -> Result<(), String> {
         let socket = self.socket.as_mut().ok_or("no_connection")?;
         socket.send(&self.request).await.map_err(broken)?;
-        last(socket).await
+        let end = last(socket).await?;
+        self.is_meant(&end)
+    }
+
+    /// Whether the answer, whose end this is, came the way that is measured.
+    fn is_meant(&self, end: &str) -> Result<(), String> {
+        let is_curated = end.contains("\"origin\":\"faq\"");
+        if self.way.route != Route::Faq || is_curated { Ok(()) } else { Err("not_curated".into()) }
     }
 }
 
-/// Reads a turn on a WebSocket to its end.
-pub async fn last(socket: &mut Socket) -> Result<(), String> {
+/// Reads a turn on a WebSocket to its end, which it returns.
+pub async fn last(socket: &mut Socket) -> Result<String, String> {
     loop {
         let text = socket.text().await.map_err(broken)?;
         let text = String::from_utf8_lossy(&text);
         if text.contains("\"type\":\"finished\"") {
-            return Ok(());
+            return Ok(text.into_owned());
         }
         if text.contains("\"type\":\"failed\"") {
             return Err(named(&text).unwrap_or_else(|| "failed".into()));
@@ -177,8 +201,8 @@ pub async fn last(socket: &mut Socket) -> Result<(), String> {
     }
 }
 
-fn submit(server: &Server, session: &str, id: Option<&str>) -> Vec<u8> {
-    let mut body = json!({"content": QUESTION});
+fn submit(server: &Server, session: &str, question: &str, id: Option<&str>) -> Vec<u8> {
+    let mut body = json!({"content": question});
     if let Some(id) = id {
         body["client_message_id"] = json!(id);
     }

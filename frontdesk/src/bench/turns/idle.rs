@@ -130,7 +130,7 @@ async fn peak(
 async fn ask(sockets: &mut [Socket], at_once: usize) -> anyhow::Result<()> {
     let turns = sockets.iter_mut().map(|socket| async {
         socket.send(MESSAGE).await.map_err(broken)?;
-        last(socket).await
+        last(socket).await.map(drop)
     });
     let turns: Result<Vec<()>, String> = stream::iter(turns).buffer_unordered(at_once).try_collect().await;
     turns.map(|_| ()).map_err(anyhow::Error::msg).context("a turn on a WebSocket")

@@ -161,7 +161,10 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{asker::Server, echo},
+        super::{
+            asker::{Server, Way},
+            echo,
+        },
         *,
     };
     use crate::cli::{Over, Route};
@@ -180,7 +183,7 @@ mod tests {
             echo::serve(stream).await;
         });
         let server = Arc::new(Server::new("--url", &url, "", "echo", false).unwrap());
-        let mut askers = vec![Asker::new(server, Route::PassThrough, Over::Sse)];
+        let mut askers = vec![Asker::new(server, Way { route: Route::PassThrough, over: Over::Sse, question: None })];
         prepare(&mut askers).await.unwrap();
         askers
     }

@@ -17,7 +17,7 @@ use crate::{
     print,
 };
 use anyhow::{Context, ensure};
-use asker::{Asker, Server};
+use asker::{Asker, Server, Way};
 use load::Outcome;
 use observe::{Counted, Ports, Watched};
 use runtime::{Random, clock::System};
@@ -96,7 +96,7 @@ impl<'a> Desk<'a> {
 
     fn title(&self) -> String {
         let TurnsBench { route, over, connections, seconds, repeat, .. } = self.bench;
-        let over = if *route == Route::Turns { format!(" over {over:?}") } else { String::new() };
+        let over = if matches!(route, Route::Turns | Route::Faq) { format!(" over {over:?}") } else { String::new() };
         let arrival = if self.bench.poisson { "Poisson" } else { "even" };
         format!(
             "{route:?}{over}: highest rate of {connections} connections, then {arrival} arrivals, latency from the due time; \
@@ -121,7 +121,9 @@ impl<'a> Desk<'a> {
     }
 
     async fn askers(&self, server: &Arc<Server>, count: usize) -> anyhow::Result<Vec<Asker>> {
-        let new = || Asker::new(server.clone(), self.bench.route, self.bench.over);
+        let TurnsBench { route, over, question, .. } = self.bench;
+        let way = Way { route: *route, over: *over, question: question.clone() };
+        let new = || Asker::new(server.clone(), way.clone());
         let mut askers: Vec<_> = (0..count).map(|_| new()).collect();
         load::prepare(&mut askers).await?;
         tokio::time::sleep(SETTLE).await;
