@@ -99,15 +99,27 @@ pub struct Eval {
 /// Sends documents.
 #[derive(Debug, Clone, Args)]
 pub struct Ingest {
-    /// Files (.md, .txt, FAQ .csv) or folders of them
+    /// Files (.md, .txt, .html, .pdf, .docx, FAQ .csv and .jsonl), folders of them, web pages or sitemaps (https://…)
     #[arg(required = true)]
-    pub paths: Vec<PathBuf>,
+    pub sources: Vec<String>,
     /// The gateway
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub url: String,
     /// The tenant's key
     #[arg(long, env = "FRONTDESK_KEY", hide_env_values = true)]
     pub key: String,
+    /// Remove the documents that are served now and are not among these
+    #[arg(long)]
+    pub remove_others: bool,
+    /// Only list what would be sent
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Follow sitemaps and redirections to other sites
+    #[arg(long)]
+    pub any_host: bool,
+    /// Most pages of a sitemap
+    #[arg(long, default_value_t = 10_000)]
+    pub max_pages: usize,
 }
 
 fn key_value(text: &str) -> Result<(String, String), String> {

@@ -1,165 +1,144 @@
-//! Sends documents to a running gateway.
+//! Brings documents to a running gateway: files, folders, web pages and sitemaps, served all at once when all are read.
+
+mod client;
+mod files;
+mod report;
+mod robots;
+mod sitemap;
+mod web;
+
+#[cfg(test)]
+mod tests;
+
+pub use files::documents;
 
 use crate::{cli::Ingest, print};
 use anyhow::Context;
-use protocol::{DocumentFormat, DocumentInfo, DocumentReport};
-use std::{
-    collections::HashMap,
-    path::{Path, PathBuf},
-};
+use client::{Gateway, Sent};
+use futures_util::{StreamExt, stream};
+use protocol::{DocumentFormat, IngestId};
+use report::Report;
+use std::path::PathBuf;
+use web::Web;
 
-/// A document that lies on disk.
-pub struct DocumentFile {
-    /// Where.
-    pub path: PathBuf,
-    /// Its base name, which decides the document's id.
-    pub name: String,
-    /// How it is written.
-    pub format: DocumentFormat,
-}
+/// Documents sent at once.
+const AT_ONCE: usize = 8;
+/// Largest document that is sent, in bytes; the gateway may accept less.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// Every document among `paths`, folders searched to the bottom, by path.
-///
-/// A folder's README is about the folder, not part of it. Folders behind symbolic links are not searched. Two documents of
-/// one name would replace each other, so that is an error.
-pub fn documents(paths: &[PathBuf]) -> anyhow::Result<Vec<DocumentFile>> {
-    let mut found = Vec::new();
-    for path in paths {
-        if path.is_dir() {
-            search(path, &mut found)?;
-        } else {
-            anyhow::ensure!(path.is_file(), "{}: no such file or folder", path.display());
-            let file = document(path);
-            found.push(file.with_context(|| format!("{}: expected .md, .txt or .csv", path.display()))?);
-        }
-    }
-    found.sort_by(|a, b| a.path.cmp(&b.path));
-    anyhow::ensure!(!found.is_empty(), "no documents (.md, .txt, .csv) in {}", paths[0].display());
-    let mut names = HashMap::new();
-    for file in &found {
-        if let Some(other) = names.insert(&file.name, &file.path) {
-            let (one, two) = (other.display(), file.path.display());
-            anyhow::bail!("{one} and {two} have one name and would replace each other; rename one");
-        }
-    }
-    Ok(found)
-}
-
-fn search(folder: &Path, found: &mut Vec<DocumentFile>) -> anyhow::Result<()> {
-    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
-        let is_readme = path.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case("readme"));
-        if kind.is_dir() {
-            search(&path, found)?;
-        } else if path.is_file() && !is_readme {
-            found.extend(document(&path));
-        }
-    }
-    Ok(())
-}
-
-fn document(path: &Path) -> Option<DocumentFile> {
-    let name = path.file_name()?.to_str()?.to_string();
-    Some(DocumentFile { path: path.to_path_buf(), format: format_of(&name)?, name })
-}
-
-/// The format that a file name's ending tells; `None`: not a document.
-fn format_of(name: &str) -> Option<DocumentFormat> {
-    match name.rsplit_once('.')?.1.to_ascii_lowercase().as_str() {
-        "md" | "markdown" => Some(DocumentFormat::Markdown),
-        "txt" => Some(DocumentFormat::Text),
-        "csv" => Some(DocumentFormat::FaqCsv),
-        _ => None,
+/// The media type that tells the gateway how a document is written.
+fn media_type(format: DocumentFormat) -> &'static str {
+    match format {
+        DocumentFormat::Markdown => "text/markdown",
+        DocumentFormat::Text => "text/plain",
+        DocumentFormat::Html => "text/html",
+        DocumentFormat::Pdf => "application/pdf",
+        DocumentFormat::Docx => "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+        DocumentFormat::FaqCsv => "text/csv",
+        DocumentFormat::FaqJsonl => "application/jsonl",
     }
 }
 
-/// Sends every document and prints what became of it; fails when one was refused.
+/// A document and where it is.
+#[derive(Debug, Clone, PartialEq)]
+struct Source {
+    name: String,
+    place: Place,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Place {
+    File(PathBuf, DocumentFormat),
+    Page(reqwest::Url),
+}
+
+/// Sends every document and prints what became of it; fails when one was not taken.
 pub async fn run(ingest: &Ingest) -> anyhow::Result<()> {
     // HTTPS takes the process's default; a second installation is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().build()?;
-    let is_url = reqwest::Url::parse(&ingest.url).is_ok_and(|url| url.has_host());
-    anyhow::ensure!(is_url, "--url = {:?}: expected the gateway's address, such as http://127.0.0.1:8080", ingest.url);
-    let mut refused = 0;
-    for file in documents(&ingest.paths)? {
-        match send(&client, ingest, &file).await {
-            Ok(report) => print_report(&file, &report)?,
-            Err(error) => {
-                refused += 1;
-                eprintln!("{}: {error:#}", file.path.display());
-            }
+    let gateway = Gateway::new(&ingest.url, &ingest.key)?;
+    let web = Web::new(ingest.any_host)?;
+    let sources = gather(ingest, &web).await?;
+    if ingest.dry_run {
+        let lines: Vec<String> = sources.iter().map(|source| format!("{}\n", source.name)).collect();
+        return print(&format!("{}{} documents would be sent\n", lines.concat(), sources.len()));
+    }
+    let id = gateway.begin().await?;
+    tokio::select! {
+        report = send_all(&gateway, &web, &id, sources) => finish(&gateway, &id, report, ingest.remove_others).await,
+        _ = tokio::signal::ctrl_c() => {
+            gateway.abort(&id).await?;
+            anyhow::bail!("interrupted; nothing was changed")
         }
     }
-    anyhow::ensure!(refused == 0, "{refused} documents were refused");
-    Ok(())
 }
 
-async fn send(client: &reqwest::Client, ingest: &Ingest, file: &DocumentFile) -> anyhow::Result<DocumentReport> {
-    let media_type = match file.format {
-        DocumentFormat::Markdown => "text/markdown",
-        DocumentFormat::Text => "text/plain",
-        DocumentFormat::FaqCsv => "text/csv",
-        _ => anyhow::bail!("this build does not send the format"),
+async fn gather(ingest: &Ingest, web: &Web) -> anyhow::Result<Vec<Source>> {
+    let (pages, paths): (Vec<_>, Vec<_>) = ingest
+        .sources
+        .iter()
+        .partition(|source| ["http://", "https://"].iter().any(|scheme| source.starts_with(scheme)));
+    let mut sources = Vec::new();
+    for page in pages {
+        let url = reqwest::Url::parse(page).with_context(|| format!("{page}: no address"))?;
+        sources.extend(web.find(url, ingest.max_pages).await?);
+    }
+    if !paths.is_empty() {
+        let paths: Vec<PathBuf> = paths.into_iter().map(PathBuf::from).collect();
+        let files = tokio::task::spawn_blocking(move || documents(&paths)).await??;
+        sources.extend(
+            files.into_iter().map(|file| Source { name: file.name, place: Place::File(file.path, file.format) }),
+        );
+    }
+    sources.sort_by(|a, b| a.name.cmp(&b.name));
+    sources.dedup_by(|a, b| a == b);
+    if let Some(pair) = sources.windows(2).find(|pair| pair[0].name == pair[1].name) {
+        anyhow::bail!("two documents are called {:?} and would replace each other; rename one", pair[0].name);
+    }
+    Ok(sources)
+}
+
+async fn send_all(gateway: &Gateway, web: &Web, id: &IngestId, sources: Vec<Source>) -> Report {
+    let mut report = Report::of(sources.len());
+    let send = |source: Source| async move {
+        let sent = send(gateway, web, id, &source).await;
+        (source.name, sent)
     };
-    let url = format!("{}/v1/documents", ingest.url.trim_end_matches('/'));
-    let response = client
-        .post(url)
-        .query(&[("name", &file.name)])
-        .bearer_auth(&ingest.key)
-        .header("content-type", media_type)
-        .body(tokio::fs::read(&file.path).await?)
-        .send()
-        .await?;
-    if response.status().is_success() {
-        return Ok(response.json().await?);
+    let mut sent = stream::iter(sources).map(send).buffer_unordered(AT_ONCE);
+    while let Some((name, outcome)) = sent.next().await {
+        report.add(name, outcome);
     }
-    let status = response.status();
-    anyhow::bail!("{status}: {}", message(&response.text().await.unwrap_or_default()))
+    report
 }
 
-fn message(body: &str) -> String {
-    let error: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let text = error.as_ref().and_then(|value| value.pointer("/error/message")).and_then(|text| text.as_str());
-    text.unwrap_or("no reason given").to_string()
-}
-
-fn print_report(file: &DocumentFile, report: &DocumentReport) -> anyhow::Result<()> {
-    let how = if report.replaced { "replaced" } else { "added" };
-    let DocumentInfo { id, passages, .. } = &report.document;
-    print(&format!("{}: {how} as {id} in {passages} passages\n", file.path.display()))?;
-    report.warnings.iter().try_for_each(|warning| print(&format!("  {warning}\n")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{fs, os::unix::fs::symlink};
-
-    fn names(paths: &[PathBuf]) -> anyhow::Result<Vec<String>> {
-        Ok(documents(paths)?.into_iter().map(|file| file.name).collect())
-    }
-
-    #[test]
-    fn a_folder_is_searched_without_its_readmes_and_links() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("sub")).unwrap();
-        symlink(folder.path(), folder.path().join("sub/up")).unwrap();
-        for name in ["a.md", "README.md", "sub/b.csv", "sub/c.pdf"] {
-            fs::write(folder.path().join(name), "x").unwrap();
+async fn send(gateway: &Gateway, web: &Web, id: &IngestId, source: &Source) -> anyhow::Result<Sent> {
+    let (bytes, format) = match &source.place {
+        Place::Page(url) => match web.page(url).await? {
+            Some(page) => page,
+            None => return Ok(Sent::Skipped),
+        },
+        Place::File(path, format) => {
+            let size = tokio::fs::metadata(path).await?.len();
+            anyhow::ensure!(size <= MAX_BYTES, "the file has {size} bytes, at most {MAX_BYTES} are sent; split it");
+            (tokio::fs::read(path).await?.into(), *format)
         }
-        assert_eq!(names(&[folder.path().into()]).unwrap(), ["a.md", "b.csv"]);
-        assert_eq!(names(&[folder.path().join("README.md")]).unwrap(), ["README.md"], "named, it is meant");
-        assert!(names(&[folder.path().join("sub/c.pdf")]).unwrap_err().to_string().contains("expected .md"));
-    }
+    };
+    gateway.put(id, &source.name, media_type(format), bytes).await.map(|outcome| Sent::Read(Box::new(outcome)))
+}
 
-    #[test]
-    fn two_files_of_one_name_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::create_dir(folder.path().join("sub")).unwrap();
-        for name in ["a.md", "sub/a.md"] {
-            fs::write(folder.path().join(name), "x").unwrap();
-        }
-        assert!(names(&[folder.path().into()]).unwrap_err().to_string().contains("one name"));
+async fn finish(gateway: &Gateway, id: &IngestId, report: Report, remove_others: bool) -> anyhow::Result<()> {
+    print(&report.lines())?;
+    if report.read() == 0 {
+        gateway.abort(id).await?;
+        anyhow::bail!("no document was taken; nothing was changed");
     }
+    // What could not be sent is not named by the ingest; what is served of it must stay.
+    let remove = remove_others && report.unsent() == 0;
+    let published = gateway.publish(id, remove).await?;
+    print(&report.summary(&published))?;
+    if remove != remove_others {
+        print("no document was removed, because some could not be sent\n")?;
+    }
+    anyhow::ensure!(report.failed() == 0, "{} of {} documents were not taken", report.failed(), report.all());
+    Ok(())
 }

@@ -20,18 +20,16 @@ pub fn text(pages: Vec<Vec<Line>>) -> String {
     let mut block = Block::default();
     let mut last: Option<&Line> = None;
     for page in &pages {
-        let mut is_first = true;
-        for line in page {
+        for (at, line) in page.iter().enumerate() {
             let kind = measure.kind(line);
-            let goes_on = block.kind == Some(kind)
-                && last.is_some_and(|last| measure.continues(last, line, kind, is_first, block.is_item));
+            let goes_on =
+                block.kind == Some(kind) && last.is_some_and(|last| measure.continues(last, page, at, block.is_item));
             if !goes_on {
                 std::mem::take(&mut block).write(&mut writer);
                 block = Block { kind: Some(kind), is_item: is_item(&line.text), lines: Vec::new() };
             }
             block.lines.push(line);
             last = Some(line);
-            is_first = false;
         }
     }
     block.write(&mut writer);
@@ -93,8 +91,10 @@ impl Measure {
         }
     }
 
-    /// Whether `line` goes on with what `last` began.
-    fn continues(&self, last: &Line, line: &Line, kind: Kind, is_first: bool, within_item: bool) -> bool {
+    /// Whether the line at `at` goes on with what `last` began, which is of its kind.
+    fn continues(&self, last: &Line, page: &[Line], at: usize, within_item: bool) -> bool {
+        let (line, is_first) = (&page[at], at == 0);
+        let kind = self.kind(line);
         let gap = line.y - last.y;
         let usual = self.gap.max(line.size * 1.1) * PARAGRAPH_GAP;
         let close = gap > 0.0 && gap < usual;
@@ -109,11 +109,31 @@ impl Measure {
             Kind::Prose => {
                 let indented = line.left > last.left + em * 1.2 && !within_item;
                 let beside = (line.left - last.left).abs() > em * 12.0;
-                let was_last = ends_sentence(&last.text) && last.right < line.right - em * 3.0;
-                close && !indented && !beside && !was_last
+                close && !indented && !beside && !broken(page, at, usual)
             }
         }
     }
+}
+
+/// A column is no narrower than this part of its page's text.
+const MIN_COLUMN: f64 = 0.35;
+
+/// Whether the line break before the line at `at` was meant: its first word had room on the line before. How wide the column
+/// is, the lines around show, which are no further apart than `usual`.
+fn broken(page: &[Line], at: usize, usual: f64) -> bool {
+    let line = &page[at];
+    let Some(last) = at.checked_sub(1).map(|before| &page[before]) else { return false };
+    let close = |pair: &&[Line]| pair[1].y > pair[0].y && pair[1].y - pair[0].y < usual;
+    let below = page[at..].windows(2).take_while(close).map(|pair| pair[1].right);
+    let above = page[..=at].windows(2).rev().take_while(close).map(|pair| pair[0].right);
+    let left = page.iter().map(|line| line.left).fold(f64::MAX, f64::min);
+    let right = page.iter().map(|line| line.right).fold(0.0, f64::max);
+    let edge = below.chain(above).fold(line.right.max(line.left + (right - left) * MIN_COLUMN), f64::max);
+    let letters = match line.text.chars().next() {
+        Some(first) if is_wide(first) => 2.0,
+        _ => line.text.split(char::is_whitespace).next().map_or(0, |word| word.chars().count()) as f64 * 0.55,
+    };
+    last.right + line.size * (letters + 1.0) < edge
 }
 
 #[derive(Default)]

@@ -73,6 +73,22 @@ fn headings_paragraphs_and_tables_come_from_where_the_text_stands() {
 }
 
 #[test]
+fn lines_that_were_broken_on_purpose_stay_apart_and_columns_stay_whole() {
+    let page = [
+        at(50, 700, 11, "A line as wide as the page, with enough words in it to show how wide that really is."),
+        at(50, 660, 11, "Monday: closed"),
+        at(50, 646, 11, "Tuesday: open"),
+        at(50, 600, 11, "The left column has shorter lines than"),
+        at(50, 586, 11, "the page, but they are one sentence."),
+        at(300, 600, 11, "The right one too."),
+    ];
+    let text = shown(&pdf(&[page.concat()]));
+    let ends = "\n\nMonday: closed\n\nTuesday: open\n\nThe left column has shorter lines than the page, but they are one \
+                sentence.\n\nThe right one too.";
+    assert!(text.ends_with(ends), "{text}");
+}
+
+#[test]
 fn chinese_is_read_in_everyday_characters() {
     assert_eq!(shown(include_bytes!("samples/chinese.pdf")), "# 退货\n\n七日内可以退货，七日外不可以退货。");
 }
