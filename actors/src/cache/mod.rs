@@ -26,6 +26,8 @@ mod rates;
 mod recall;
 mod redis;
 mod scope;
+#[cfg(test)]
+mod simulation;
 mod store;
 mod versions;
 

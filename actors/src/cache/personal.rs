@@ -47,8 +47,10 @@ const TELLING: &[&str] = &[
 ];
 
 /// Words that are followed by something's number.
-const NUMBERED: &[&str] =
-    &["order", "invoice", "ticket", "booking", "tracking", "订单", "单号", "工单", "运单", "快递", "发票", "合同"];
+const NUMBERED: &[&str] = &[
+    "order", "invoice", "ticket", "booking", "tracking", "number", "订单", "单号", "工单", "运单", "快递", "发票",
+    "合同", "号码", "编号", "号是",
+];
 
 /// Whether `text` may be about one person.
 pub fn is_personal(text: &str) -> bool {
@@ -136,6 +138,8 @@ mod tests {
         for text in [
             "My order 12345 has not come",
             "where is order #77-12?",
+            "Where is my order? Its number is 4711.",
+            "号码是4711",
             "Write to jane@example.org",
             "call 138 0013 8000",
             "call (020) 7946-0958 please",

@@ -7,14 +7,13 @@ use super::{
 };
 use crate::{Config, turn::Answer};
 use async_trait::async_trait;
-use futures_util::future::{Either, pending, select};
+use futures_util::future::{pending, select};
 use proptest::prelude::*;
-use protocol::{
-    Citation, DocumentId, FinishReason, KnowledgeVersion, Lang, Origin, TenantId, Timestamp, Usage,
-};
+use protocol::{Citation, DocumentId, FinishReason, KnowledgeVersion, Lang, Origin, TenantId, Timestamp, Usage};
 use runtime::{Clock, clock};
 use std::{
     collections::BTreeMap,
+    fmt,
     pin::pin,
     sync::{
         Arc, Mutex,
@@ -25,6 +24,8 @@ use std::{
 use tokio::sync::oneshot;
 
 const NODES: usize = 3;
+/// A request to the store is under way for this long at most, which is less than it is waited for.
+const LONGEST_WAY_MS: u64 = 19;
 /// A generation takes this long at most.
 const LONGEST_MS: u64 = 20_000;
 
@@ -68,15 +69,23 @@ impl Clock for Time {
     }
 }
 
-/// What a node reaches until it dies.
-#[derive(Debug)]
+/// The store as a node reaches it until it dies.
 struct Link {
     store: Arc<dyn AnswerStore>,
+    time: Time,
     is_dead: AtomicBool,
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.store.fmt(f)
+    }
 }
 
 impl Link {
     async fn check(&self) {
+        let some_time = self.time.0.lock().unwrap().count * 7 % LONGEST_WAY_MS;
+        self.time.pause(Duration::from_millis(1 + some_time)).await;
         if self.is_dead.load(Ordering::SeqCst) {
             pending::<()>().await;
         }
@@ -187,8 +196,8 @@ async fn play(customers: &[Customer], death: Option<(usize, u64)>) -> (Arc<Count
     let bounds = Bounds { ttl: Duration::from_secs(3_600), entries: 10 };
     let store: Arc<dyn AnswerStore> = Arc::new(MemoryAnswers::new(bounds, Arc::new(time.clone())));
     let random = Arc::new(clock::Counting::default());
-    let links: Vec<Arc<Link>> =
-        (0..NODES).map(|_| Arc::new(Link { store: store.clone(), is_dead: AtomicBool::new(false) })).collect();
+    let link = || Link { store: store.clone(), time: time.clone(), is_dead: AtomicBool::new(false) };
+    let links: Vec<Arc<Link>> = (0..NODES).map(|_| Arc::new(link())).collect();
     let cache = |link: &Arc<Link>| {
         let pauses = time.clone();
         let pause: super::Pause = Arc::new(move |of| Box::pin(pauses.pause(of)));
@@ -203,7 +212,7 @@ async fn play(customers: &[Customer], death: Option<(usize, u64)>) -> (Arc<Count
         let leaves = stays.map(|at| time.pause(Duration::from_millis(at)));
         tasks.push(tokio::spawn(async move {
             let leaves = async { if let Some(leaves) = leaves { leaves.await } else { pending().await } };
-            drop(matches!(select(pin!(asks), pin!(leaves)).await, Either::Left(_)));
+            select(pin!(asks), pin!(leaves)).await;
         }));
     }
     if let Some((node, at)) = death {

@@ -82,6 +82,8 @@ pub enum Route {
     PassThrough,
     /// The repeat of a message that was answered: the stored answer
     Repeat,
+    /// One question, each time by a new customer: the answer cache
+    Cached,
     /// Whole turns of sessions, through retrieval and inference
     Turns,
     /// Whole turns that a curated answer ends, without the model; anything else counts as an error

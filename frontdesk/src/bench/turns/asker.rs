@@ -17,6 +17,8 @@ const TURNS_OF_A_SESSION: u32 = 10;
 const QUESTION: &str = "Where is my order? Its number is 4711, and it should have come last week.";
 /// What the demo's knowledge has a curated answer to.
 const CURATED: &str = "How do I reset my password?";
+/// What many customers ask and no curated answer of the demo's ends; nothing in it is about one of them.
+const COMMON: &str = "How do I return something that I bought?";
 /// An answer's last event is looked for in so many bytes.
 const END: usize = 2 << 10;
 
@@ -101,7 +103,11 @@ pub struct Way {
 
 impl Way {
     fn question(&self) -> &str {
-        let usual = if self.route == Route::Faq { CURATED } else { QUESTION };
+        let usual = match self.route {
+            Route::Faq => CURATED,
+            Route::Cached => COMMON,
+            Route::PassThrough | Route::Repeat | Route::Turns => QUESTION,
+        };
         self.question.as_deref().unwrap_or(usual)
     }
 }
@@ -139,9 +145,9 @@ impl Asker {
                 self.request = submit(&server, &session, self.way.question(), Some("m-1"));
                 self.plain().await?;
             }
-            Route::Turns | Route::Faq => {
+            Route::Turns | Route::Faq | Route::Cached => {
                 let session = server.create(connection).await?;
-                self.left = TURNS_OF_A_SESSION;
+                self.left = if self.way.route == Route::Cached { 1 } else { TURNS_OF_A_SESSION };
                 match self.way.over {
                     Over::Sse => self.request = submit(&server, &session, self.way.question(), None),
                     Over::Websocket => {
@@ -182,8 +188,12 @@ impl Asker {
 
     /// Whether the answer, whose end this is, came the way that is measured.
     fn is_meant(&self, end: &str) -> Result<(), String> {
-        let is_curated = end.contains("\"origin\":\"faq\"");
-        if self.way.route != Route::Faq || is_curated { Ok(()) } else { Err("not_curated".into()) }
+        let is_from = |origin: &str| end.contains(&format!("\"origin\":\"{origin}\""));
+        match self.way.route {
+            Route::Faq if !is_from("faq") => Err("not_curated".into()),
+            Route::Cached if !is_from("cache") => Err("not_cached".into()),
+            _ => Ok(()),
+        }
     }
 }
 

@@ -96,7 +96,11 @@ impl<'a> Desk<'a> {
 
     fn title(&self) -> String {
         let TurnsBench { route, over, connections, seconds, repeat, .. } = self.bench;
-        let over = if matches!(route, Route::Turns | Route::Faq) { format!(" over {over:?}") } else { String::new() };
+        let over = if matches!(route, Route::Turns | Route::Faq | Route::Cached) {
+            format!(" over {over:?}")
+        } else {
+            String::new()
+        };
         let arrival = if self.bench.poisson { "Poisson" } else { "even" };
         format!(
             "{route:?}{over}: highest rate of {connections} connections, then {arrival} arrivals, latency from the due time; \
