@@ -40,6 +40,7 @@ mod lang;
 mod lease;
 mod load;
 mod log;
+mod orders;
 mod peer;
 mod persona;
 mod prompt;
