@@ -7,12 +7,35 @@ use std::{sync::Arc, time::Duration};
 
 /// A document must be known after this time.
 const INGEST: Duration = Duration::from_secs(120);
-/// A list, or a removal, takes no longer; a worker that is not there is noticed by then.
+/// Many documents that are read already are served after this time.
+const PUBLISH: Duration = Duration::from_secs(900);
+/// A look takes no longer; a worker that is not there is noticed by then.
 const LOOK: Duration = Duration::from_secs(10);
+
+/// A rebuild of a large knowledge may take this long.
+const REBUILD: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn limit(job: &KnowledgeJob) -> Duration {
+    match job {
+        KnowledgeJob::Put { .. } | KnowledgeJob::Add { .. } | KnowledgeJob::Delete { .. } => INGEST,
+        KnowledgeJob::Publish { .. } => PUBLISH,
+        KnowledgeJob::Rebuild => REBUILD,
+        _ => LOOK,
+    }
+}
+
+/// Publishes a job whose outcome nobody awaits.
+pub(crate) async fn begin(env: &Arc<Env>, tenant: &TenantId, body: KnowledgeJob) -> Result<(), Failure> {
+    let deadline = env.now().after_ms(limit(&body).as_millis() as u64);
+    let traceparent = telemetry::traceparent();
+    env.publisher
+        .job(topology::INGEST, Job { tenant: tenant.clone(), id: env.new_job(), deadline, traceparent, body })
+        .await
+}
 
 /// Awaits the job's outcome; the route ends when the caller gives up.
 pub(crate) async fn ask(env: &Arc<Env>, tenant: &TenantId, body: KnowledgeJob) -> Result<Event, Failure> {
-    let limit = if matches!(body, KnowledgeJob::Put { .. }) { INGEST } else { LOOK };
+    let limit = limit(&body);
     let id = env.new_job();
     let mut inbox = env.routes.open(&id);
     let deadline = env.now().after_ms(limit.as_millis() as u64);

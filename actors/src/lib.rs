@@ -40,7 +40,6 @@ mod lang;
 mod lease;
 mod load;
 mod log;
-mod orders;
 mod peer;
 mod persona;
 mod prompt;

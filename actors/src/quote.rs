@@ -1,10 +1,6 @@
 //! Texts of others in a prompt: quoted as data, and unable to pass for anything else.
 
-use crate::{
-    cited::{CLOSES, LARGEST, OPENS, numbers},
-    orders,
-};
-use std::borrow::Cow;
+use crate::cited::{CLOSES, LARGEST, OPENS, numbers};
 
 /// Tags that open or close the quotes around the passages, or that models take for parts of a conversation.
 const TAGS: &[&str] = &[
@@ -28,15 +24,10 @@ const TAGS: &[&str] = &[
 /// Words in brackets that some models take for the beginning or the end of a message.
 const WORDS: &[&str] = &["[INST]", "[/INST]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "<<SYS>>", "<</SYS>>"];
 
-/// One passage under its number, without what it says to the model.
+/// One passage under its number.
 pub fn quote(number: u32, title: &str, text: &str) -> String {
-    let (title, text) = (told(title), told(text));
     let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
     format!("[{number}] {}\n{}\n", unnumbered(&defuse(&title)), unnumbered(&defuse(text.trim())))
-}
-
-fn told(text: &str) -> Cow<'_, str> {
-    orders::without(text).map_or(Cow::Borrowed(text), Cow::Owned)
 }
 
 /// A text without the signs by which a model knows where a message, or the quotes, begin and end: one character of each is

@@ -152,10 +152,16 @@ impl Registry {
         }
     }
 
-    /// Changes or lists the tenant's documents; answers `Ingested`, `Deleted` or `Documents`.
+    /// Changes or shows the tenant's knowledge; each job's docs name the event that answers it.
     pub async fn knowledge(&self, tenant: &TenantId, job: KnowledgeJob) -> Result<Event, Failure> {
         self.accepts()?;
         crate::knowledge::ask(&self.0.env, tenant, job).await
+    }
+
+    /// Begins to build the index of the tenant's knowledge anew.
+    pub async fn rebuild(&self, tenant: &TenantId) -> Result<(), Failure> {
+        self.accepts()?;
+        crate::knowledge::begin(&self.0.env, tenant, KnowledgeJob::Rebuild).await
     }
 
     /// Refuses new turns and lets idle sessions leave, so that other nodes take them; awaits running turns for up to

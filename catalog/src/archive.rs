@@ -2,7 +2,8 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use protocol::{ContentHash, DocumentId, TenantId};
+use protocol::{ContentHash, DocumentId, Original, TenantId};
+use sha2::{Digest, Sha256};
 
 /// The name of an object. Only tenants' own names can be made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,15 @@ impl Key {
     pub(crate) fn content(&self) -> Option<&str> {
         self.0.split_once("/originals/").map(|(_, hash)| hash)
     }
+}
+
+/// Keeps a document's original under its hash.
+pub async fn keep(archive: &dyn Archive, tenant: &TenantId, bytes: Bytes) -> Result<Original, ArchiveError> {
+    let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = ContentHash::parse(hash).map_err(|error| ArchiveError::Unavailable(error.to_string()))?;
+    let original = Original { hash: hash.clone(), bytes: bytes.len() as u64 };
+    archive.put(&Key::original(tenant, &hash), bytes).await?;
+    Ok(original)
 }
 
 /// Why the archive did not do it.

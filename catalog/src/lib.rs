@@ -16,7 +16,7 @@ mod objects;
 mod sql;
 mod words;
 
-pub use archive::{Archive, ArchiveError, Key};
+pub use archive::{Archive, ArchiveError, Key, keep};
 pub use bucket::Bucket;
 pub use catalog::{Catalog, CatalogError, Ingests, Questions, Versions};
 pub use connect::{connect, connect_archive, connect_archive_with};

@@ -64,6 +64,8 @@ pub enum Command {
     Bench(Bench),
     /// Sends documents to a running gateway
     Ingest(Ingest),
+    /// Builds the search index anew from the catalogue and the archive
+    Rebuild(Rebuild),
     /// Looks after jobs that no worker could do
     #[command(subcommand)]
     Dlq(dlq::Dlq),
@@ -94,6 +96,14 @@ pub struct Eval {
     /// Folder with documents and questions.jsonl
     #[arg(default_value = "deploy/demo")]
     pub folder: PathBuf,
+}
+
+/// Builds the search index anew.
+#[derive(Debug, Clone, Args)]
+pub struct Rebuild {
+    /// Of this tenant only
+    #[arg(long)]
+    pub tenant: Option<String>,
 }
 
 /// Sends documents.

@@ -35,6 +35,10 @@ pub struct Config {
     pub gateway: gateway::Config,
     /// Session actors.
     pub session: actors::Config,
+    /// What is known of documents.
+    pub catalog: Store,
+    /// Their originals.
+    pub archive: Store,
     /// Retrieval workers.
     pub retrieval: worker_retrieval::Config,
     /// GPU workers.
@@ -52,6 +56,14 @@ pub struct Broker {
     pub url: String,
     /// How long a role waits for the broker and the store at start, in milliseconds.
     pub connect_timeout_ms: u64,
+}
+
+/// Sections `[catalog]` and `[archive]`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// Where it is.
+    pub url: String,
 }
 
 /// One of `[[tenants]]`.

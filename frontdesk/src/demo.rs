@@ -1,8 +1,8 @@
 //! Loads the demo tenant's documents through the same door as everybody's: jobs on the ingest queue.
 
-use crate::{config::Config, ingest, print};
+use crate::{config::Config, ingest, print, roles};
 use anyhow::Context as _;
-use protocol::{KnowledgeJob, TenantId};
+use protocol::{Event, IngestId, KnowledgeJob, TenantId};
 use runtime::Context;
 use std::path::PathBuf;
 
@@ -22,7 +22,7 @@ pub fn load(
     async move {
         let Some(folder) = folder else { return };
         let Some(tenant) = config.tenants.last().map(|tenant| tenant.id.clone()) else { return };
-        match put_all(&folder, &tenant, &registry).await {
+        match put_all(&config, &folder, &tenant, &registry, &context).await {
             Ok(count) => announce(&config, count, &context).await,
             Err(error) => {
                 tracing::error!("the demo tenant's documents could not be loaded: {error:#}");
@@ -32,14 +32,32 @@ pub fn load(
     }
 }
 
-async fn put_all(folder: &std::path::Path, tenant: &TenantId, registry: &actors::Registry) -> anyhow::Result<usize> {
-    let folder = folder.to_path_buf();
+/// What has not changed since the last start is not read again.
+async fn put_all(
+    config: &Config,
+    folder: &std::path::Path,
+    tenant: &TenantId,
+    registry: &actors::Registry,
+    context: &Context,
+) -> anyhow::Result<usize> {
+    let (folder, archive) = (folder.to_path_buf(), roles::archive(config)?);
     let files = tokio::task::spawn_blocking(|| ingest::documents(&[folder])).await??;
+    let ingest = IngestId::from_uuid(context.random.uuid());
+    registry.knowledge(tenant, KnowledgeJob::Begin { ingest: ingest.clone() }).await?;
     for file in &files {
-        let content = tokio::fs::read_to_string(&file.path).await.with_context(|| file.path.display().to_string())?;
-        let job = KnowledgeJob::Put { name: file.name.clone(), format: file.format, content };
-        registry.knowledge(tenant, job).await.with_context(|| file.name.clone())?;
+        let content = tokio::fs::read(&file.path).await.with_context(|| file.path.display().to_string())?;
+        let original = catalog::keep(&*archive, tenant, content.into()).await?;
+        let (name, format, ingest) = (file.name.clone(), file.format, Some(ingest.clone()));
+        let added = registry.knowledge(tenant, KnowledgeJob::Add { name, format, original, ingest }).await;
+        let outcome = match added.with_context(|| file.name.clone())? {
+            Event::Ingest(mut report) => report.documents.pop(),
+            _ => None,
+        };
+        if let Some(failure) = outcome.and_then(|outcome| outcome.failure) {
+            anyhow::bail!("{}: {}", file.path.display(), failure.message);
+        }
     }
+    registry.knowledge(tenant, KnowledgeJob::Publish { ingest, remove_others: true }).await?;
     Ok(files.len())
 }
 

@@ -18,7 +18,9 @@ pub async fn run(config: &Config) -> anyhow::Result<()> {
         ("broker.url", broker(config).await),
         ("session.store", store(config).await),
         ("inference.engine", blocking(config, engine).await),
-        ("retrieval", blocking(config, retrieval).await),
+        ("catalog.url", catalogue(config).await),
+        ("archive.url", archive(config).await),
+        ("retrieval", retrieval(config).await),
     ];
     for (key, finding) in &checks {
         match finding {
@@ -69,13 +71,29 @@ fn engine(config: &Config) -> Finding {
     Ok(format!("{} is loaded", engine.model()))
 }
 
-fn retrieval(config: &Config) -> Finding {
-    roles::open_retrieval(config, Arc::new(System))
-        .map(|_| "the embedder and the index are open".to_string())
-        .map_err(|error| format!("{error:#}"))
+async fn catalogue(config: &Config) -> Finding {
+    let catalog = catalog::connect(&config.catalog.url, &config.data_dir).await.map_err(|error| error.to_string())?;
+    catalog.check().await.map_err(|error| error.to_string())?;
+    Ok("answers".into())
 }
 
-async fn blocking(config: &Config, check: fn(&Config) -> Finding) -> Finding {
+async fn archive(config: &Config) -> Finding {
+    let archive = roles::archive(config).map_err(|error| format!("{error:#}"))?;
+    archive.check().await.map_err(|error| error.to_string())?;
+    Ok("can be read and written".into())
+}
+
+async fn retrieval(config: &Config) -> Finding {
+    let stores = roles::stores(config, None).await.map_err(|error| format!("{error:#}"))?;
+    let open = move |config: &Config| {
+        let opened = roles::open_retrieval(config, stores, Arc::new(System));
+        let checked = opened.and_then(|retrieval| Ok(retrieval.check()?));
+        checked.map(|()| "the embedder and the index are open".to_string()).map_err(|error| format!("{error:#}"))
+    };
+    blocking(config, open).await
+}
+
+async fn blocking(config: &Config, check: impl FnOnce(&Config) -> Finding + Send + 'static) -> Finding {
     let config = config.clone();
     tokio::task::spawn_blocking(move || check(&config)).await.unwrap_or_else(|error| Err(error.to_string()))
 }

@@ -10,6 +10,7 @@ mod dlq;
 mod doctor;
 mod eval;
 mod ingest;
+mod rebuild;
 mod roles;
 
 use anyhow::Context;
@@ -39,10 +40,11 @@ fn start(common: &cli::Common, command: &Command, config: config::Config) -> any
     let _ = rustls::crypto::ring::default_provider().install_default();
     let _telemetry = runtime::telemetry::init(&config.telemetry, role_name(command))?;
     match command {
+        Command::Rebuild(rebuild) => block_on(rebuild::run(&config, rebuild)),
         Command::Dlq(dlq) => block_on(dlq::run(&config, dlq)),
         Command::Doctor => block_on(doctor::run(&config)),
         Command::Bench(bench) => bench::run(&config, bench),
-        Command::Eval(eval) => eval::run(&config, &eval.folder),
+        Command::Eval(eval) => block_on(eval::run(&config, &eval.folder)),
         Command::Gateway => block_on(roles::gateway(config, common.demo.clone())),
         Command::WorkerGpu => block_on(roles::worker_gpu(config)),
         Command::WorkerRetrieval => block_on(roles::worker_retrieval(config)),

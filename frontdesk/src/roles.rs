@@ -12,6 +12,7 @@ use std::{
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use worker_retrieval::read::Sandbox;
 
 type Roles = JoinSet<anyhow::Result<()>>;
 
@@ -123,8 +124,8 @@ async fn generate(config: Config, context: Context) -> anyhow::Result<()> {
 
 async fn retrieve(config: Config, context: Context) -> anyhow::Result<()> {
     context.health.unready("worker-retrieval", "loading the embedder and the index");
-    let clock = context.clock.clone();
-    let retrieval = tokio::task::spawn_blocking(move || open_retrieval(&config, clock))
+    let (clock, stores) = (context.clock.clone(), stores(&config, Some(context.broker.clone())).await?);
+    let retrieval = tokio::task::spawn_blocking(move || open_retrieval(&config, stores, clock))
         .await
         .context("loading the embedder panicked")??;
     context.health.ready("worker-retrieval");
@@ -132,9 +133,31 @@ async fn retrieve(config: Config, context: Context) -> anyhow::Result<()> {
 }
 
 /// Opens the index and the embedder that `config` names.
-pub fn open_retrieval(config: &Config, clock: Arc<dyn Clock>) -> anyhow::Result<worker_retrieval::Retrieval> {
-    let dirs = worker_retrieval::Dirs { data: config.data_dir.clone(), models: config.models_dir.clone() };
-    Ok(worker_retrieval::Retrieval::open(&config.retrieval, &dirs, clock)?)
+pub fn open_retrieval(
+    config: &Config,
+    stores: worker_retrieval::Stores,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<worker_retrieval::Retrieval> {
+    let dirs = worker_retrieval::Dirs {
+        data: config.data_dir.clone(),
+        models: config.models_dir.clone(),
+        reader: Sandbox::this_program()?,
+    };
+    Ok(worker_retrieval::Retrieval::open(&config.retrieval, &dirs, stores, clock)?)
+}
+
+/// Connects to the catalogue and the archive that `config` names.
+pub async fn stores(
+    config: &Config,
+    news: Option<Arc<dyn runtime::Broker>>,
+) -> anyhow::Result<worker_retrieval::Stores> {
+    let catalog = catalog::connect(&config.catalog.url, &config.data_dir).await.context("catalog.url")?;
+    Ok(worker_retrieval::Stores { catalog, archive: archive(config)?, news })
+}
+
+/// Connects to the archive that `config` names.
+pub fn archive(config: &Config) -> anyhow::Result<Arc<dyn catalog::Archive>> {
+    catalog::connect_archive(&config.archive.url, &config.data_dir).context("archive.url")
 }
 
 async fn registry(config: &Config, context: &Context) -> anyhow::Result<actors::Registry> {
@@ -155,6 +178,7 @@ async fn serve(
         registry.clone(),
         gateway::Tenants::new(config.callers()),
         metrics()?,
+        archive(&config)?,
         context,
     )
     .await;

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-/// A document travels in one message, as JSON: quotes and line ends take two bytes each, and the rest of the job some.
-const DOCUMENT_MAX: usize = (runtime::broker::MAX_BODY - (64 << 10)) / 2;
+/// A document is held whole while it is taken.
+const DOCUMENT_MAX: usize = 256 << 20;
 
 /// Section `[gateway]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +63,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             workers: 2,
             max_body_bytes: 256 << 10,
-            max_document_bytes: 8_000_000,
+            max_document_bytes: 32_000_000,
             read_timeout_ms: 10_000,
             keep_alive_ms: 1_000,
             slow_reader_ms: 20_000,

@@ -1,12 +1,19 @@
 //! `/v1/documents`: what a tenant's assistant knows.
 
-use crate::{admission::Reserve, auth::Caller, body, error::Refusal, server::Gateway};
+use crate::{
+    admission::{Permit, Reserve},
+    auth::Caller,
+    body,
+    error::Refusal,
+    server::Gateway,
+};
 use actix_web::{
     HttpRequest, HttpResponse,
     http::header,
-    web::{Bytes, Data, Path, Payload, Query},
+    web::{Data, Path, Payload, Query},
 };
-use protocol::{DocumentFormat, DocumentId, ErrorCode, Event, Failure, KnowledgeJob};
+use catalog::ArchiveError;
+use protocol::{DocumentFormat, DocumentId, ErrorCode, Event, Failure, KnowledgeJob, Original};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -15,13 +22,24 @@ const NAME_MAX: usize = 200;
 const FORMATS: &[(&str, DocumentFormat)] = &[
     ("text/markdown", DocumentFormat::Markdown),
     ("text/plain", DocumentFormat::Text),
+    ("text/html", DocumentFormat::Html),
+    ("application/pdf", DocumentFormat::Pdf),
+    ("application/vnd.openxmlformats-officedocument.wordprocessingml.document", DocumentFormat::Docx),
     ("text/csv", DocumentFormat::FaqCsv),
+    ("application/jsonl", DocumentFormat::FaqJsonl),
 ];
 
 /// The query of an upload.
 #[derive(Deserialize)]
 pub(crate) struct Upload {
     name: Option<String>,
+}
+
+/// A document that was taken and lies in the archive.
+pub(crate) struct Taken {
+    pub(crate) name: String,
+    pub(crate) format: DocumentFormat,
+    pub(crate) original: Original,
 }
 
 /// Adds a document, or replaces the one of the same name.
@@ -32,11 +50,10 @@ pub(crate) async fn put(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Refusal> {
-    let (name, format) = (file_name(query.into_inner())?, format(&request)?);
-    let _permit = gateway.admission.turn(caller.tenant(), Reserve::default()).await?;
-    let bytes = body::read(&request, payload, body::Bounds::document(&gateway.config)).await?;
-    let job = KnowledgeJob::Put { name, format, content: text(&bytes)? };
-    match gateway.registry.knowledge(caller.tenant(), job).await.map_err(|failure| caller.refused(failure))? {
+    let _permit = permit(&gateway, &caller).await?;
+    let Taken { name, format, original } = take(&gateway, &caller, query.into_inner(), &request, payload).await?;
+    let job = KnowledgeJob::Add { name, format, original, ingest: None };
+    match ask(&gateway, &caller, job).await? {
         Event::Ingested(report) if report.replaced => Ok(HttpResponse::Ok().json(report)),
         Event::Ingested(report) => Ok(HttpResponse::Created().json(report)),
         other => Err(unexpected(other)),
@@ -45,13 +62,8 @@ pub(crate) async fn put(
 
 /// The documents by id.
 pub(crate) async fn list(gateway: Data<Gateway>, caller: Caller) -> Result<HttpResponse, Refusal> {
-    let _permit = gateway.admission.turn(caller.tenant(), Reserve::default()).await?;
-    match gateway
-        .registry
-        .knowledge(caller.tenant(), KnowledgeJob::List)
-        .await
-        .map_err(|failure| caller.refused(failure))?
-    {
+    let _permit = permit(&gateway, &caller).await?;
+    match ask(&gateway, &caller, KnowledgeJob::List).await? {
         Event::Documents { documents } => Ok(HttpResponse::Ok().json(json!({"data": documents}))),
         other => Err(unexpected(other)),
     }
@@ -61,19 +73,43 @@ pub(crate) async fn list(gateway: Data<Gateway>, caller: Caller) -> Result<HttpR
 pub(crate) async fn delete(gateway: Data<Gateway>, caller: Caller, id: Path<String>) -> Result<HttpResponse, Refusal> {
     let document = DocumentId::parse(id.into_inner())
         .map_err(|_| Failure::new(ErrorCode::DocumentNotFound, "there is no such document"))?;
-    let _permit = gateway.admission.turn(caller.tenant(), Reserve::default()).await?;
-    match gateway
-        .registry
-        .knowledge(caller.tenant(), KnowledgeJob::Delete { document })
-        .await
-        .map_err(|failure| caller.refused(failure))?
-    {
+    let _permit = permit(&gateway, &caller).await?;
+    match ask(&gateway, &caller, KnowledgeJob::Delete { document }).await? {
         Event::Deleted => Ok(HttpResponse::NoContent().finish()),
         other => Err(unexpected(other)),
     }
 }
 
-fn unexpected(event: Event) -> Refusal {
+/// Requests about knowledge count as turns.
+pub(crate) async fn permit(gateway: &Gateway, caller: &Caller) -> Result<Permit, Refusal> {
+    gateway.admission.turn(caller.tenant(), Reserve::default()).await
+}
+
+/// What a retrieval worker makes of `job`.
+pub(crate) async fn ask(gateway: &Gateway, caller: &Caller, job: KnowledgeJob) -> Result<Event, Refusal> {
+    gateway.registry.knowledge(caller.tenant(), job).await.map_err(|failure| caller.refused(failure))
+}
+
+/// Reads the document of a request and keeps it in the archive.
+pub(crate) async fn take(
+    gateway: &Gateway,
+    caller: &Caller,
+    upload: Upload,
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Taken, Refusal> {
+    let (name, format) = (file_name(upload)?, format(request)?);
+    let bytes = body::read(request, payload, body::Bounds::document(&gateway.config)).await?;
+    let original = catalog::keep(&*gateway.archive, caller.tenant(), bytes).await.map_err(unkept)?;
+    Ok(Taken { name, format, original })
+}
+
+fn unkept(error: ArchiveError) -> Refusal {
+    tracing::error!(%error, "a document is not kept");
+    Failure::new(ErrorCode::Unavailable, "the archive of documents cannot be used now; try again shortly").into()
+}
+
+pub(crate) fn unexpected(event: Event) -> Refusal {
     match event {
         Event::Failed(failure) => failure.into(),
         _ => crate::error::internal("an answer to another kind of job").into(),
@@ -89,23 +125,10 @@ fn file_name(upload: Upload) -> Result<String, Failure> {
 
 fn format(request: &HttpRequest) -> Result<DocumentFormat, Failure> {
     let kind = body::media_type(request).unwrap_or_default();
-    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let charset = value.split(';').skip(1).find_map(|parameter| {
-        let (name, value) = parameter.split_once('=')?;
-        name.trim().eq_ignore_ascii_case("charset").then(|| value.trim().trim_matches('"').to_ascii_lowercase())
-    });
-    let found = FORMATS.iter().find(|(name, _)| *name == kind).map(|(_, format)| *format);
-    let readable = charset.is_none_or(|charset| matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii"));
-    found.filter(|_| readable).ok_or_else(|| {
-        let message = format!("Content-Type is {value:?}: expected text/markdown, text/plain or text/csv, in UTF-8");
+    FORMATS.iter().find(|(name, _)| *name == kind).map(|(_, format)| *format).ok_or_else(|| {
+        let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let known: Vec<&str> = FORMATS.iter().map(|(name, _)| *name).collect();
+        let message = format!("Content-Type is {:?}: expected one of {}", value.unwrap_or_default(), known.join(", "));
         Failure::new(ErrorCode::UnsupportedMediaType, message)
     })
-}
-
-fn text(bytes: &Bytes) -> Result<String, Failure> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let message = format!("the document is not UTF-8: the byte at offset {} is wrong", error.valid_up_to());
-        Failure::new(ErrorCode::UnreadableDocument, message)
-    })?;
-    Ok(text.to_string())
 }

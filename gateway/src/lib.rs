@@ -14,6 +14,8 @@ mod body;
 mod config;
 mod documents;
 mod error;
+mod ingests;
+mod knowledge;
 mod messages;
 mod observe;
 mod openai;

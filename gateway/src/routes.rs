@@ -1,6 +1,6 @@
 //! The whole interface.
 
-use crate::{assets, documents, error::Refusal, messages, openai, ops, sessions, socket};
+use crate::{assets, documents, error::Refusal, ingests, knowledge, messages, openai, ops, sessions, socket};
 use actix_web::{HttpRequest, HttpResponse, ResponseError, Route, http::Method, http::header, web};
 use protocol::{ErrorCode, Failure};
 
@@ -22,6 +22,16 @@ pub(crate) const API: &[Entry] = &[
     (Method::POST, "/v1/documents", || web::to(documents::put)),
     (Method::GET, "/v1/documents", || web::to(documents::list)),
     (Method::DELETE, "/v1/documents/{id}", || web::to(documents::delete)),
+    (Method::POST, "/v1/ingests", || web::to(ingests::begin)),
+    (Method::GET, "/v1/ingests/{id}", || web::to(ingests::view)),
+    (Method::DELETE, "/v1/ingests/{id}", || web::to(ingests::abort)),
+    (Method::PUT, "/v1/ingests/{id}/documents", || web::to(ingests::put)),
+    (Method::POST, "/v1/ingests/{id}/publish", || web::to(ingests::publish)),
+    (Method::GET, "/v1/knowledge/versions", || web::to(knowledge::versions)),
+    (Method::POST, "/v1/knowledge/rollback", || web::to(knowledge::rollback)),
+    (Method::POST, "/v1/knowledge/rebuild", || web::to(knowledge::rebuild)),
+    (Method::GET, "/v1/knowledge/unanswered", || web::to(knowledge::unanswered)),
+    (Method::DELETE, "/v1/knowledge/unanswered", || web::to(knowledge::dismiss)),
 ];
 
 /// What operators and their tools read, without a key.

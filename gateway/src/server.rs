@@ -9,6 +9,7 @@ use crate::{
     routes,
 };
 use actix_web::{App, HttpServer, dev::Server, middleware::from_fn, web};
+use catalog::Archive;
 use runtime::Context;
 use std::{io, net::TcpListener, sync::Arc, time::Duration};
 
@@ -27,6 +28,8 @@ pub(crate) struct Gateway {
     pub(crate) registry: actors::Registry,
     pub(crate) tenants: Tenants,
     pub(crate) admission: Admission,
+    /// Where documents' originals are put.
+    pub(crate) archive: Arc<dyn Archive>,
     pub(crate) context: Context,
 }
 
@@ -40,12 +43,14 @@ pub async fn run(
     registry: actors::Registry,
     tenants: Tenants,
     metrics: impl Fn() -> String + Send + Sync + 'static,
+    archive: Arc<dyn Archive>,
     context: Context,
 ) -> io::Result<()> {
     let admission = Admission::open(&config, registry.config(), &tenants, &context).await;
     let limits = admission.clone();
     let ops = Ops { metrics: Arc::new(metrics), health: context.health.clone(), limits: Some(limits.clone()) };
-    let server = interface(Gateway { config, registry, tenants, admission, context: context.clone() }, ops, listener)?;
+    let gateway = Gateway { config, registry, tenants, admission, archive, context: context.clone() };
+    let server = interface(gateway, ops, listener)?;
     context.health.ready(PART);
     let served = server.await;
     limits.close().await;

@@ -1,7 +1,7 @@
 //! How well retrieval finds what answers a question: hit@1, hit@5 and MRR@10.
 
-use crate::{Mode, Retrieval};
-use protocol::{DocumentId, Failure, Lang, Passage, TenantId};
+use crate::{Looked, Retrieval};
+use protocol::{DocumentId, Event, Failure, KnowledgeJob, Lang, Passage, TenantId, Timestamp};
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -10,6 +10,17 @@ use std::{
 
 /// Ranks below this one count as not found.
 const DEPTH: usize = 10;
+
+/// How to rank.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// By words (BM25).
+    Bm25,
+    /// By meaning (cosine).
+    Vectors,
+    /// By both, fused: what a customer gets.
+    Hybrid,
+}
 
 /// A question and the passages that answer it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -66,15 +77,28 @@ pub fn parse(lines: &str) -> Result<Vec<Case>, String> {
 }
 
 /// Asks every question and looks where its answer ranks.
-pub fn evaluate(retrieval: &Retrieval, tenant: &TenantId, cases: &[Case], mode: Mode) -> Result<Report, Failure> {
-    let documents = retrieval.list(tenant)?.into_iter();
-    let names: HashMap<DocumentId, String> = documents.map(|document| (document.id, document.name)).collect();
+pub async fn evaluate(retrieval: &Retrieval, tenant: &TenantId, cases: &[Case], mode: Mode) -> Result<Report, Failure> {
+    let names = names(retrieval, tenant).await?;
     let mut ranks = Vec::with_capacity(cases.len());
     for case in cases {
-        let passages = retrieval.ranked(tenant, &case.question, mode, DEPTH)?;
+        let Looked { found, .. } = retrieval.look_up(tenant, &case.question).await?;
+        let passages = match mode {
+            Mode::Bm25 => found.by_text,
+            Mode::Vectors => found.by_vector,
+            Mode::Hybrid => retrieval.ranker().rank(found, &case.question, DEPTH).passages,
+        };
         ranks.push(rank(case, &passages, &names));
     }
     Ok(report(mode, cases, &ranks))
+}
+
+async fn names(retrieval: &Retrieval, tenant: &TenantId) -> Result<HashMap<DocumentId, String>, Failure> {
+    match retrieval.apply(tenant, Timestamp(u64::MAX), KnowledgeJob::List).await? {
+        Event::Documents { documents } => {
+            Ok(documents.into_iter().map(|document| (document.id, document.name)).collect())
+        }
+        _ => Ok(HashMap::new()),
+    }
 }
 
 /// The rank, from 1, of the first passage that answers `case`.

@@ -9,30 +9,71 @@ use crate::{Retrieval, lanes::Lanes};
 use job::Job;
 use protocol::{KnowledgeJob, RetrievalJob, TenantId, topology};
 use runtime::{BrokerError, Consumer, Context, Delivery};
-use std::{sync::Arc, time::Duration};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::Arc,
+    time::Duration,
+};
 use tokio::{task::JoinSet, time::timeout};
 
 /// Ingest jobs held at once, running ones included; each holds its document.
 const INGEST_PREFETCH: u16 = 8;
 
-/// What ended: a search, or an ingest of a tenant.
-type Done = Option<TenantId>;
+/// What ended: a search, or a job on knowledge in its lane.
+type Done = Option<Lane>;
+
+/// Lanes in which one tenant's documents are read side by side.
+const READERS: u64 = 4;
+
+/// Jobs of one lane are done one after another: those on documents of one name, and those that publish.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    Read(TenantId, u64),
+    Publish(TenantId),
+}
+
+impl Lane {
+    /// `None`: the job only looks, and waits for no other.
+    fn of(tenant: &TenantId, job: &KnowledgeJob) -> Option<Self> {
+        let tenant = tenant.clone();
+        match job {
+            KnowledgeJob::Put { name, .. } | KnowledgeJob::Add { name, .. } => {
+                let mut hasher = DefaultHasher::new();
+                name.hash(&mut hasher);
+                Some(Self::Read(tenant, hasher.finish() % READERS))
+            }
+            KnowledgeJob::Delete { .. }
+            | KnowledgeJob::Publish { .. }
+            | KnowledgeJob::Rollback { .. }
+            | KnowledgeJob::Rebuild => Some(Self::Publish(tenant)),
+            KnowledgeJob::List
+            | KnowledgeJob::Begin { .. }
+            | KnowledgeJob::Abort { .. }
+            | KnowledgeJob::Progress { .. }
+            | KnowledgeJob::Versions
+            | KnowledgeJob::Unanswered
+            | KnowledgeJob::Dismiss { .. } => None,
+        }
+    }
+}
 
 impl Retrieval {
     /// Works on `q.retrieval` and `q.ingest` until the context's stop, then lets running jobs finish for `drain_ms`;
     /// jobs that are unfinished then go back to their queue.
     pub async fn run(self: Arc<Self>, context: Context) -> Result<(), BrokerError> {
-        let searches = u16::try_from(self.config.concurrency).unwrap_or(u16::MAX);
+        let searches = u16::try_from(self.config().concurrency).unwrap_or(u16::MAX);
         let mut retrieval = context.broker.consume(topology::RETRIEVAL, searches).await?;
         let mut ingest = context.broker.consume(topology::INGEST, INGEST_PREFETCH).await?;
         context.health.ready("worker-retrieval");
         let mut crew = Crew {
-            lanes: Lanes::new(self.config.ingest_concurrency),
+            lanes: Lanes::new(self.config().ingest_concurrency),
             tasks: JoinSet::new(),
             retrieval: self,
             context: context.clone(),
         };
+        let adopting = tokio::spawn(crew.retrieval.knowledge.clone().adopt_embedder());
         let result = crew.work(&mut retrieval, &mut ingest).await;
+        adopting.abort();
         context.health.unready("worker-retrieval", "stopping");
         crew.drain().await;
         // Only now do the jobs that are not done go back, and to no consumer of this worker.
@@ -45,7 +86,7 @@ struct Crew {
     retrieval: Arc<Retrieval>,
     context: Context,
     tasks: JoinSet<Done>,
-    lanes: Lanes<TenantId, Job<KnowledgeJob>>,
+    lanes: Lanes<Lane, Job<KnowledgeJob>>,
 }
 
 impl Crew {
@@ -76,8 +117,8 @@ impl Crew {
         };
         let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
         self.tasks.spawn(async move {
-            let work = move |tenant: &TenantId, _, body: RetrievalJob| {
-                retrieval.search(tenant, &body).map(protocol::Event::Retrieved)
+            let work = async move |tenant, _, body: RetrievalJob| {
+                retrieval.search(&tenant, &body).await.map(protocol::Event::Retrieved)
             };
             job.perform(&context, work).await;
             None
@@ -86,25 +127,31 @@ impl Crew {
 
     async fn ingest(&mut self, delivery: Delivery) {
         let Some(job) = Job::<KnowledgeJob>::read(delivery, topology::INGEST.name, &self.context).await else { return };
-        self.lanes.add(job.tenant().clone(), job);
+        match Lane::of(job.tenant(), job.body()) {
+            Some(lane) => self.lanes.add(lane, job),
+            None => self.start_ingest(None, job),
+        }
         self.start_ingests();
     }
 
     fn start_ingests(&mut self) {
         while let Some(job) = self.lanes.start() {
-            let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
-            let tenant = job.tenant().clone();
-            self.tasks.spawn(async move {
-                let work = move |tenant: &TenantId, deadline, body| retrieval.apply_before(tenant, deadline, body);
-                job.perform(&context, work).await;
-                Some(tenant)
-            });
+            self.start_ingest(Lane::of(job.tenant(), job.body()), job);
         }
+    }
+
+    fn start_ingest(&mut self, lane: Option<Lane>, job: Job<KnowledgeJob>) {
+        let (retrieval, context) = (self.retrieval.clone(), self.context.clone());
+        self.tasks.spawn(async move {
+            let work = async move |tenant, deadline, body| retrieval.apply(&tenant, deadline, body).await;
+            job.perform(&context, work).await;
+            lane
+        });
     }
 
     fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
         match done {
-            Ok(Some(tenant)) => self.lanes.done(tenant),
+            Ok(Some(lane)) => self.lanes.done(lane),
             Ok(None) => {}
             Err(error) => tracing::error!(%error, "a job's task ended by a panic"),
         }
@@ -113,7 +160,7 @@ impl Crew {
 
     /// Waits for the running jobs, but not past the grace.
     async fn drain(&mut self) {
-        let grace = Duration::from_millis(self.retrieval.config.drain_ms);
+        let grace = Duration::from_millis(self.retrieval.config().drain_ms);
         let all = async { while self.tasks.join_next().await.is_some() {} };
         if timeout(grace, all).await.is_err() {
             tracing::warn!(unfinished = self.tasks.len(), "stopped before every job was done; the rest is requeued");

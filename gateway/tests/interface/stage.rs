@@ -27,7 +27,9 @@ pub struct Stage {
     pub stop: CancellationToken,
     pub server: Option<JoinHandle<std::io::Result<()>>>,
     pub registry: actors::Registry,
+    pub archive: Arc<dyn catalog::Archive>,
     cancels: mpsc::Receiver<Bytes>,
+    _folder: tempfile::TempDir,
 }
 
 impl Drop for Stage {
@@ -85,8 +87,12 @@ impl Stage {
         let profiles = actors::Profiles::default();
         let registry = actors::start_with(store, session, profiles, node, context.clone()).await.unwrap();
         let (stop, health) = (context.stop.clone(), context.health.clone());
-        let serve = gateway::run(config, listener, registry.clone(), tenants(limits), metrics(), context);
-        Self { address, client: client(), health, stop, server: Some(tokio::spawn(serve)), registry, cancels }
+        let folder = tempfile::tempdir().unwrap();
+        let archive = catalog::connect_archive("file:", folder.path()).unwrap();
+        let serve =
+            gateway::run(config, listener, registry.clone(), tenants(limits), metrics(), archive.clone(), context);
+        let server = Some(tokio::spawn(serve));
+        Self { address, client: client(), health, stop, server, registry, cancels, archive, _folder: folder }
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -4,8 +4,9 @@
 //! `flood` far more than a connection holds, `refuse` a failure at once, `call` a thought and a call of the first tool; anything else is answered at once.
 
 use protocol::{
-    Aside, Cancel, DocumentId, DocumentInfo, DocumentReport, Envelope, ErrorCode, Event, Failure, FinishReason,
-    InferenceJob, JobId, KnowledgeJob, Logprob, Passage, Reply, RetrievalJob, Retrieved, TenantId, TokenLogprob,
+    Aside, Cancel, DocumentId, DocumentInfo, DocumentOutcome, DocumentReport, Envelope, ErrorCode, Event, Failure,
+    FinishReason, InferenceJob, IngestCounts, IngestId, IngestReport, IngestState, JobId, KnowledgeJob,
+    KnowledgeVersion, Logprob, Outcome, Passage, Reply, RetrievalJob, Retrieved, TenantId, Timestamp, TokenLogprob,
     ToolCallDelta, Usage, WorkerId, topology,
 };
 use runtime::{Broker, Context, Message};
@@ -189,6 +190,37 @@ fn apply(tenant: &TenantId, job: KnowledgeJob, documents: &Documents) -> Event {
             let own = documents.iter().filter(|((owner, _), _)| owner == tenant);
             Event::Documents { documents: own.map(|(_, document)| document.clone()).collect() }
         }
+        KnowledgeJob::Add { name, format, original, ingest: None } => {
+            let id = DocumentId::parse(name.as_str()).unwrap();
+            let document =
+                DocumentInfo { id: id.clone(), title: name.clone(), name, format, passages: 1, bytes: original.bytes };
+            let replaced = documents.insert((tenant.clone(), id), document.clone()).is_some();
+            Event::Ingested(DocumentReport { document, replaced, warnings: Vec::new() })
+        }
+        KnowledgeJob::Begin { ingest } => Event::Ingest(report(ingest, IngestState::Open, Vec::new())),
+        KnowledgeJob::Add { name, original, ingest: Some(ingest), .. } => {
+            Event::Ingest(report(ingest, IngestState::Open, vec![outcome(name, original.bytes)]))
+        }
+        KnowledgeJob::Publish { ingest, .. } => Event::Ingest(report(ingest, IngestState::Published, Vec::new())),
+        KnowledgeJob::Progress { ingest, after } => {
+            let name = format!("{}.docx", after.unwrap_or_default());
+            Event::Ingest(report(ingest, IngestState::Published, vec![outcome(name, 1)]))
+        }
+        KnowledgeJob::Versions | KnowledgeJob::Rebuild => Event::Versions { versions: Vec::new() },
+        KnowledgeJob::Rollback { .. } => Event::Failed(Failure::new(ErrorCode::NotFound, "there is no such version")),
+        KnowledgeJob::Unanswered | KnowledgeJob::Dismiss { .. } => Event::Unanswered { questions: Vec::new() },
         other => panic!("this worker does not know {other:?}"),
     }
+}
+
+fn report(ingest: IngestId, state: IngestState, documents: Vec<DocumentOutcome>) -> IngestReport {
+    let version = (state == IngestState::Published).then_some(KnowledgeVersion(1));
+    let counts = IngestCounts { added: documents.len() as u32, ..IngestCounts::default() };
+    IngestReport { ingest, state, version, counts, documents, next: None, begun: Timestamp(1) }
+}
+
+fn outcome(name: String, bytes: u64) -> DocumentOutcome {
+    let document = DocumentId::parse(name.as_str()).unwrap();
+    let (outcome, passages, warnings) = (Outcome::Added, 1, Vec::new());
+    DocumentOutcome { name, document, outcome, passages, bytes, warnings, failure: None }
 }

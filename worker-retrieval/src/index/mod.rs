@@ -23,7 +23,7 @@ pub struct NewDocument {
 }
 
 /// A passage to be kept.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct NewPassage {
     /// The document's title and the headings above it, or a curated question.
     pub title: String,

@@ -30,10 +30,15 @@ impl<B: DeserializeOwned + Send + 'static> Job<B> {
         &self.envelope.tenant
     }
 
-    /// Does `work` on a blocking thread, publishes its answer and settles the delivery, in this order.
-    pub async fn perform<W>(self, context: &Context, work: W)
+    /// What is to be done.
+    pub fn body(&self) -> &B {
+        &self.envelope.body
+    }
+
+    /// Does `work`, publishes its answer and settles the delivery, in this order.
+    pub async fn perform<F>(self, context: &Context, work: impl FnOnce(TenantId, Timestamp, B) -> F)
     where
-        W: FnOnce(&TenantId, Timestamp, B) -> Result<Event, Failure> + Send + 'static,
+        F: Future<Output = Result<Event, Failure>>,
     {
         let Self { envelope, delivery, queue } = self;
         let Envelope { tenant, job, reply_to, deadline, published, traceparent, body, .. } = envelope;
@@ -48,12 +53,7 @@ impl<B: DeserializeOwned + Send + 'static> Job<B> {
         let event = if deadline.ms_from(now) == 0 {
             failed(ErrorCode::DeadlineExceeded, "the job waited past its deadline")
         } else {
-            let inner = span.clone();
-            let result = tokio::task::spawn_blocking(move || inner.in_scope(|| work(&tenant, deadline, body))).await;
-            match result {
-                Ok(outcome) => outcome.unwrap_or_else(Event::Failed),
-                Err(_) => failed(ErrorCode::Internal, "the work ended by a defect; see the worker's log"),
-            }
+            work(tenant, deadline, body).instrument(span.clone()).await.unwrap_or_else(Event::Failed)
         };
         let reply =
             Reply { job, attempt: delivery.attempt, delivery: context.random.seed(), seq: 0, events: vec![event] };

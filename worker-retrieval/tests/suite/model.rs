@@ -1,7 +1,7 @@
 //! The real embedder, where its files are.
 
-use crate::tenant;
-use protocol::{DocumentFormat, Event, KnowledgeJob, Lang, RetrievalJob};
+use crate::support::{stores, tenant};
+use protocol::{DocumentFormat, Event, KnowledgeJob, Lang, RetrievalJob, Timestamp};
 use runtime::clock::System;
 use std::{
     path::{Path, PathBuf},
@@ -9,8 +9,9 @@ use std::{
     time::Instant,
 };
 use worker_retrieval::{
-    Config, Dirs, Mode, Retrieval, embed,
-    eval::{Report, evaluate, parse},
+    Config, Dirs, Retrieval, embed,
+    eval::{Mode, Report, evaluate, parse},
+    read::Sandbox,
 };
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/demo");
@@ -32,14 +33,16 @@ fn models(names: &[&str]) -> Option<PathBuf> {
 }
 
 /// A retrieval with `embedder` that knows the demo tenant's documents.
-fn demo(embedder: &str, models: PathBuf, data: &Path) -> Retrieval {
+async fn demo(embedder: &str, models: PathBuf, data: &Path) -> Retrieval {
     let config = Config { embedder: embedder.into(), ..Config::default() };
-    let retrieval = Retrieval::open(&config, &Dirs { data: data.into(), models }, Arc::new(System)).unwrap();
+    let dirs = Dirs { data: data.into(), models, reader: Sandbox::InProcess };
+    let retrieval = Retrieval::open(&config, &dirs, stores(data).await, Arc::new(System)).unwrap();
     let started = Instant::now();
     let mut passages = 0;
     for (name, format, content) in documents() {
         let job = KnowledgeJob::Put { name, format, content };
-        let Event::Ingested(report) = retrieval.apply(&tenant("demo"), job).unwrap() else { panic!("no report") };
+        let applied = retrieval.apply(&tenant(), Timestamp(u64::MAX), job).await.unwrap();
+        let Event::Ingested(report) = applied else { panic!("no report") };
         assert_eq!(report.warnings, Vec::<String>::new());
         passages += report.document.passages;
     }
@@ -48,14 +51,13 @@ fn demo(embedder: &str, models: PathBuf, data: &Path) -> Retrieval {
 }
 
 /// What is measured on the demo tenant's questions, printed for every way to rank; the fused one is returned.
-fn measured(retrieval: &Retrieval) -> Report {
+async fn measured(retrieval: &Retrieval) -> Report {
     let cases = parse(&std::fs::read_to_string(format!("{DEMO}/questions.jsonl")).unwrap()).unwrap();
-    let reports = [Mode::Bm25, Mode::Vectors, Mode::Hybrid].map(|mode| {
-        let report = evaluate(retrieval, &tenant("demo"), &cases, mode).unwrap();
-        println!("{report}");
-        report
-    });
-    let [_, _, hybrid] = reports;
+    for mode in [Mode::Bm25, Mode::Vectors] {
+        println!("{}", evaluate(retrieval, &tenant(), &cases, mode).await.unwrap());
+    }
+    let hybrid = evaluate(retrieval, &tenant(), &cases, Mode::Hybrid).await.unwrap();
+    println!("{hybrid}");
     println!("not first: {:?}", hybrid.missed);
     hybrid
 }
@@ -81,31 +83,31 @@ fn meaning_brings_texts_together_and_neighbours_do_not_change_a_vector() {
     assert_eq!(embedder.count_tokens("如何重置密码？"), 7);
 }
 
-#[test]
-fn the_demo_tenants_chinese_questions_find_their_answers() {
+#[tokio::test]
+async fn the_demo_tenants_chinese_questions_find_their_answers() {
     let Some(models) = models(&[CHINESE]) else { return };
     let data = tempfile::tempdir().unwrap();
-    let retrieval = demo(&format!("fastembed:{CHINESE}"), models, data.path());
+    let retrieval = demo(&format!("fastembed:{CHINESE}"), models, data.path()).await;
     // A little less than this model reaches, so that a question more may be hard.
-    let chinese = measured(&retrieval).languages["zh"];
+    let chinese = measured(&retrieval).await.languages["zh"];
     assert!(chinese.hit_at_1 >= 0.9 && chinese.hit_at_5 >= 0.95, "{chinese:?}");
-    find_the_curated_answer(&retrieval);
+    find_the_curated_answer(&retrieval).await;
 }
 
-#[test]
-fn with_a_model_per_language_both_find_their_answers() {
+#[tokio::test]
+async fn with_a_model_per_language_both_find_their_answers() {
     let Some(models) = models(&[CHINESE, ENGLISH]) else { return };
     let data = tempfile::tempdir().unwrap();
-    let retrieval = demo(&format!("fastembed:{CHINESE}+{ENGLISH}"), models, data.path());
-    let report = measured(&retrieval);
+    let retrieval = demo(&format!("fastembed:{CHINESE}+{ENGLISH}"), models, data.path()).await;
+    let report = measured(&retrieval).await;
     assert!(report.languages["zh"].hit_at_1 >= 0.9 && report.languages["en"].hit_at_5 >= 0.85, "{report}");
-    find_the_curated_answer(&retrieval);
+    find_the_curated_answer(&retrieval).await;
 }
 
-fn find_the_curated_answer(retrieval: &Retrieval) {
+async fn find_the_curated_answer(retrieval: &Retrieval) {
     for (query, lang) in [("如何重置密码?", Lang::zh()), ("How do I reset my password?", Lang::en())] {
         let job = RetrievalJob::new(query, lang, 5);
-        let faq = retrieval.search(&tenant("demo"), &job).unwrap().faq.unwrap();
+        let faq = retrieval.search(&tenant(), &job).await.unwrap().faq.unwrap();
         assert_eq!(faq.question, query);
         assert!(faq.score > 0.99, "{}", faq.score);
     }

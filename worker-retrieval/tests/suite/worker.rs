@@ -1,9 +1,9 @@
 //! The worker on its queues, over the broker in memory.
 
-use crate::{hashing, tenant};
+use crate::support::{retrieval, stores, tenant};
 use protocol::{
-    DocumentFormat, Envelope, ErrorCode, Event, JobId, KnowledgeJob, Lang, NodeId, Reply, RetrievalJob, Timestamp,
-    topology,
+    DocumentFormat, Envelope, ErrorCode, Event, JobId, KnowledgeJob, Lang, NodeId, Reply, RetrievalJob, Retrieved,
+    Timestamp, topology,
 };
 use runtime::{
     Broker, Context, Health, Message,
@@ -11,9 +11,10 @@ use runtime::{
     clock::{Counting, ManualClock},
 };
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{sync::mpsc::Receiver, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
+use worker_retrieval::Retrieval;
 
 struct Bench {
     broker: Arc<dyn Broker>,
@@ -37,7 +38,7 @@ impl Bench {
             health: Health::default(),
             stop: stop.clone(),
         };
-        let worker = tokio::spawn(Arc::new(hashing(data.path())).run(context));
+        let worker = tokio::spawn(Arc::new(hashing(data.path(), &clock).await).run(context));
         Self { broker, clock, replies, stop, worker, _data: data }
     }
 
@@ -48,7 +49,7 @@ impl Bench {
     async fn send_to(&self, reply_to: &str, queue: &str, job: &str, body: impl Serialize) {
         let envelope = Envelope {
             v: 1,
-            tenant: tenant("t"),
+            tenant: tenant(),
             job: JobId::parse(job).unwrap(),
             reply_to: reply_to.into(),
             deadline: Timestamp(5_000),
@@ -88,6 +89,10 @@ impl Bench {
             assert_eq!(self.broker.depth(queue).await.unwrap(), 0, "{queue}");
         }
     }
+}
+
+async fn hashing(data: &Path, clock: &ManualClock) -> Retrieval {
+    retrieval(stores(data).await, data, clock.clone())
 }
 
 fn reply_to() -> String {
@@ -148,7 +153,7 @@ async fn what_cannot_be_read_is_a_dead_letter() {
     assert_eq!((job.as_str(), failure.code), ("odd", ErrorCode::Unavailable), "who waits does not wait in vain");
     bench.until_depth(topology::DEAD_LETTERS, 3).await;
     bench.send("q.retrieval", "j", ask("still here?")).await;
-    assert_eq!(bench.reply().await.1, Event::Retrieved(protocol::Retrieved::default()));
+    assert_eq!(bench.reply().await.1, Event::Retrieved(Retrieved { confidence: Some(0.0), ..Retrieved::default() }));
     bench.end().await;
 }
 
@@ -196,7 +201,10 @@ async fn stopping_hands_back_what_was_not_begun() {
         health: Health::default(),
         stop,
     };
-    timeout(Duration::from_secs(20), Arc::new(hashing(data.path())).run(context)).await.unwrap().unwrap();
+    timeout(Duration::from_secs(20), Arc::new(hashing(data.path(), &bench.clock).await).run(context))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(bench.broker.depth("q.ingest").await.unwrap(), 5);
 }
 
@@ -228,7 +236,7 @@ async fn a_job_of_a_worker_that_died_is_done_by_the_next() {
         health: Health::default(),
         stop: stop.clone(),
     };
-    bench.worker = tokio::spawn(Arc::new(hashing(data.path())).run(context));
+    bench.worker = tokio::spawn(Arc::new(hashing(data.path(), &bench.clock).await).run(context));
     bench.stop = stop;
     let incoming = timeout(Duration::from_secs(20), bench.replies.recv()).await.unwrap();
     let Some(Incoming::Reply(body)) = incoming else { panic!("not a reply: {incoming:?}") };
