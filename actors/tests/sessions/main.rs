@@ -14,5 +14,6 @@ mod hiccups;
 mod lifecycle;
 mod observed;
 mod ownership;
+mod quick;
 mod support;
 mod turns;

@@ -69,6 +69,7 @@ async fn a_turn_is_a_span_below_its_caller_s_with_its_tokens_and_no_text_and_is_
     for (field, value) in [
         ("tenant", "observed"),
         ("outcome", "\"stop\""),
+        ("origin", "\"model\""),
         ("gen_ai.operation.name", "\"chat\""),
         ("gen_ai.request.max_tokens", "512"),
         ("gen_ai.response.model", "\"fake-model\""),
@@ -84,6 +85,8 @@ async fn a_turn_is_a_span_below_its_caller_s_with_its_tokens_and_no_text_and_is_
     let counted = format!("{}{{tenant=\"observed\",outcome=\"stop\"}} 1", metric::TURNS);
     eventually("the turn is counted", || metrics.render().contains(&counted)).await;
     let shown = metrics.render();
+    let answers = format!("{}{{tenant=\"observed\",origin=\"model\",cites=\"nothing\"}} 1", metric::ANSWERS);
+    assert!(shown.contains(&answers), "it was given a passage: {shown}");
     for name in [metric::TURN_FIRST_TOKEN, metric::TURN_DURATION, metric::SESSIONS_ACTIVE, metric::TURNS_RUNNING] {
         assert!(shown.contains(name), "{name}");
     }
