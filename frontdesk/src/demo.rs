@@ -57,7 +57,7 @@ async fn put_all(
             anyhow::bail!("{}: {}", file.path.display(), failure.message);
         }
     }
-    registry.knowledge(tenant, KnowledgeJob::Publish { ingest, remove_others: true }).await?;
+    registry.knowledge(tenant, KnowledgeJob::Publish { ingest, remove_others: false }).await?;
     Ok(files.len())
 }
 
