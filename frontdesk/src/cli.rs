@@ -3,7 +3,7 @@
 mod bench;
 pub mod dlq;
 
-pub use bench::{Bench, EchoBench, EngineBench, Over, ParityBench, Route, TurnsBench};
+pub use bench::{Bench, EchoBench, EngineBench, Over, ParityBench, RetrievalBench, Route, TurnsBench};
 
 use clap::{Args, Parser, Subcommand};
 use std::{net::SocketAddr, path::PathBuf};

@@ -82,6 +82,14 @@ pub fn query_terms(script: Script, text: &str) -> BTreeSet<String> {
     terms
 }
 
+/// The words of `text` as they stand in it, but in lower case, and without those that tell nothing.
+pub fn words(text: &str) -> Vec<String> {
+    let text = normalize(text).to_lowercase();
+    let words = JIEBA.cut(&text, true).into_iter().map(|word| word.word);
+    let tells = |word: &&str| word.contains(char::is_alphanumeric) && !STOP_WORDS.contains(word);
+    words.filter(tells).map(str::to_owned).collect()
+}
+
 /// Cuts text into the words of jieba's dictionary, the shorter words inside long ones, and single Chinese characters:
 /// customers seldom write the very word of a document, but often one that shares a character with it.
 #[derive(Clone)]

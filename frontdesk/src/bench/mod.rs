@@ -7,6 +7,7 @@ mod parity;
 mod peer;
 mod process;
 mod prompts;
+mod retrieval;
 mod side;
 mod trace;
 mod turns;
@@ -20,6 +21,7 @@ pub fn run(config: &Config, bench: &Bench) -> anyhow::Result<()> {
     match bench {
         Bench::Engine(bench) => engine::run(config, bench),
         Bench::Parity(bench) => parity::run(config, bench),
+        Bench::Retrieval(bench) => retrieval::run(config, bench),
         Bench::Turns(bench) => turns::run(bench),
         Bench::Echo(bench) => turns::echo::run(bench),
     }

@@ -10,6 +10,8 @@ pub enum Bench {
     Engine(EngineBench),
     /// Compares the engine's greedy answers with a peer's on the same model
     Parity(ParityBench),
+    /// Measures the search index and the embedder, and beside them a Meilisearch
+    Retrieval(RetrievalBench),
     /// Measures a running gateway under load, and beside it a proxy under the same load
     Turns(TurnsBench),
     /// Serves a model that echoes, for what lies before it to be measured
@@ -50,6 +52,26 @@ pub struct EngineBench {
     /// Also writes every single measurement there
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+/// Measures retrieval.
+#[derive(Debug, Clone, Args)]
+pub struct RetrievalBench {
+    /// Passages of the index, one measurement for each number
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [10_000, 100_000])]
+    pub passages: Vec<usize>,
+    /// Questions of each measurement
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pub questions: usize,
+    /// Texts that are embedded to measure the embedder
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub texts: usize,
+    /// Measures the same passages there: a Meilisearch binary, which is started, or a server's URL
+    #[arg(long, value_name = "BINARY OR URL")]
+    pub meilisearch: Option<String>,
+    /// The server's master key
+    #[arg(long, env = "MEILI_MASTER_KEY", hide_env_values = true)]
+    pub meilisearch_key: Option<String>,
 }
 
 /// Compares greedy answers.

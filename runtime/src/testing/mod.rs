@@ -5,6 +5,7 @@
 //! server's log, as a failed assertion would.
 
 mod mariadb;
+mod meilisearch;
 mod port;
 mod process;
 mod proxy;
@@ -14,6 +15,7 @@ mod s3;
 mod tap;
 
 pub use mariadb::MariaDb;
+pub use meilisearch::Meilisearch;
 pub use port::{free_port, is_open};
 pub use process::Process;
 pub use proxy::Proxy;

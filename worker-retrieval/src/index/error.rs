@@ -62,6 +62,14 @@ pub enum IndexError {
         /// What happened.
         reason: String,
     },
+    /// The search server does not accept the key for this.
+    #[error("index {place} refuses retrieval.index_key: {reason}; give the server's master key, or an admin key")]
+    Refused {
+        /// Where it is.
+        place: String,
+        /// What it said.
+        reason: String,
+    },
     /// The disk is full.
     #[error("index {0}: the disk is full; make room, what was served before is intact")]
     Full(String),

@@ -5,9 +5,11 @@
 
 mod embedded;
 mod error;
+mod meilisearch;
 
 pub use embedded::EmbeddedIndex;
 pub use error::IndexError;
+pub use meilisearch::MeilisearchIndex;
 
 use protocol::{DocumentId, KnowledgeVersion, Passage, TenantId};
 use sha2::{Digest, Sha256};
@@ -117,7 +119,8 @@ pub struct Limits {
     pub tenant_passages: usize,
 }
 
-/// Opens the index that `url` names for one space. `key` is a search server's key; `data` is where `embedded:` without a
+/// Opens the index that `url` names for one space. `key` is the master or admin key of a
+/// search server; `data` is where `embedded:` without a
 /// directory keeps its own.
 pub fn connect(
     url: &str,
@@ -126,10 +129,10 @@ pub fn connect(
     vectors: Vectors,
     limits: Limits,
 ) -> Result<Box<dyn SearchIndex>, IndexError> {
-    let _ = key;
     match url.split_once(':') {
         Some(("embedded", "")) => Ok(Box::new(EmbeddedIndex::open(&data.join("index"), vectors, limits)?)),
         Some(("embedded", directory)) => Ok(Box::new(EmbeddedIndex::open(directory.as_ref(), vectors, limits)?)),
+        Some(("http" | "https", _)) => Ok(Box::new(MeilisearchIndex::open(url, key, vectors, limits)?)),
         _ => Err(IndexError::Unknown(url.into())),
     }
 }

@@ -38,12 +38,10 @@ impl Tenant {
             return Ok(());
         }
         let draft = self.path.join("rows.log.new");
-        let result = compact(&self.read(), seal, &draft).and_then(|()| {
-            fs::rename(&draft, self.path.join(LOG))?;
-            meta::sync_parent(&draft)
-        });
-        result.map_err(|error| self.failed(error))?;
-        let (log, state) = tenant::load(&self.path, self.blocks, &self.words).map_err(|error| self.failed(error))?;
+        compact(&self.read(), seal, &draft).map_err(|error| self.failed(error))?;
+        let (log, state) = tenant::load(&draft, self.blocks, &self.words).map_err(|error| self.failed(error))?;
+        let renamed = fs::rename(&draft, self.path.join(LOG)).and_then(|()| meta::sync_parent(&draft));
+        renamed.map_err(|error| self.failed(error))?;
         *self.write() = state;
         writing.log = log;
         self.forget().map_err(|error| self.failed(error))

@@ -36,10 +36,10 @@ impl Search<'_> {
     pub fn run(&self, query: Query<'_>) -> tantivy::Result<Found> {
         let (by_text, by_vector) = if self.rows.matrix.len() > LARGE {
             thread::scope(|scope| {
-                let by_vector = scope.spawn(|| self.by_vector(query));
+                let other = thread::Builder::new().spawn_scoped(scope, || self.by_vector(query));
                 let by_text = self.by_text(query);
                 let died = |_| Err(TantivyError::ErrorInThread("the vectors' search panicked".into()));
-                (by_text, by_vector.join().unwrap_or_else(died))
+                (by_text, other.map_or_else(|_| self.by_vector(query), |other| other.join().unwrap_or_else(died)))
             })
         } else {
             (self.by_text(query), self.by_vector(query))

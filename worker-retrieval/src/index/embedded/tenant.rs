@@ -63,7 +63,7 @@ impl Tenant {
         let words = path.join("words");
         fs::create_dir_all(&words).map_err(|source| IndexError::io(&words, source))?;
         let words = Words::open(&words).map_err(|error| IndexError::in_files(path, &error))?;
-        let (log, state) = load(path, blocks, &words).map_err(|error| IndexError::in_files(path, &error))?;
+        let (log, state) = load(&path.join(LOG), blocks, &words).map_err(|error| IndexError::in_files(path, &error))?;
         let (writing, state) = (Mutex::new(Writing { log, build: None }), RwLock::new(state));
         Ok(Self { path: path.into(), words, blocks, dimensions, limits, writing, state })
     }
@@ -106,6 +106,10 @@ impl Tenant {
         writing.build = None;
         let undone = writing.log.rewind().and_then(|()| writing.log.decide(&Record::Undone { base }));
         self.write().rows.undo(base);
+        if undone.is_err() {
+            // What the log still holds must not be built upon.
+            writing.build = Some(Build { version: NEVER, writer: None });
+        }
         undone.map_err(|error| self.failed(error))
     }
 
@@ -270,16 +274,15 @@ impl Tenant {
     }
 }
 
-/// Reads the log in `path` and finds its rows among the words.
+/// Reads the log at `path` and finds its rows among the words.
 pub fn load(path: &Path, blocks: Blocks, words: &Words) -> tantivy::Result<(Log, State)> {
     let mut rows = Rows::new(blocks);
-    let at = path.join(LOG);
-    let log = Log::open(&at, |start, record| rows.apply(start, record))?;
-    meta::sync_parent(&at)?;
+    let log = Log::open(path, |start, record| rows.apply(start, record))?;
+    meta::sync_parent(path)?;
     rows.undo(rows.seal.version);
     let lookup = words.lookup(&rows)?;
     rows.seal.next = rows.seal.next.max(lookup.next);
     rows.lookup = Some(lookup);
-    let log_file = log.reader();
-    Ok((log, State { rows, log: log_file }))
+    let reader = log.reader();
+    Ok((log, State { rows, log: reader }))
 }
