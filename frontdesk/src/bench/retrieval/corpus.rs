@@ -14,6 +14,10 @@ const PASSAGES: usize = 8;
 const NOISE: f32 = 0.8;
 /// Topics of each language.
 const TOPICS: usize = 64;
+/// Words of each language.
+const VOCABULARY: usize = 4000;
+/// Rank of the most frequent word: those before it are the stop words of the language, which nobody searches.
+const FIRST: f64 = 20.0;
 
 const CHINESE: &[&str] = &[
     "账号",
@@ -243,13 +247,17 @@ pub struct Corpus {
     random: StdRng,
     /// Unit vectors of real sentences, by language.
     topics: [Vec<Vec<f32>>; 2],
+    vocabulary: [Vec<String>; 2],
     made: usize,
 }
 
 impl Corpus {
     /// The one of `seed`, about what `embedder` makes of some sentences.
     pub fn new(seed: u64, embedder: &dyn Embedder) -> anyhow::Result<Self> {
-        let mut corpus = Self { random: StdRng::seed_from_u64(seed), topics: [Vec::new(), Vec::new()], made: 0 };
+        let mut random = StdRng::seed_from_u64(seed);
+        let vocabulary =
+            [vocabulary(CHINESE, || character(&mut random)), vocabulary(ENGLISH, || syllable(&mut random))];
+        let mut corpus = Self { random, topics: [Vec::new(), Vec::new()], vocabulary, made: 0 };
         for language in 0..2 {
             let texts: Vec<String> = (0..TOPICS).map(|_| corpus.words(language, 12)).collect();
             let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -285,15 +293,15 @@ impl Corpus {
     }
 
     fn words(&mut self, language: usize, count: usize) -> String {
-        let (words, space) = ([CHINESE, ENGLISH][language], ["", " "][language]);
+        let (words, space) = (&self.vocabulary[language], ["", " "][language]);
         let mut text = String::new();
         for at in 0..count {
-            // The r-th word comes with a frequency of 1/r; now and then a number that hardly any other passage has.
-            let rank = (words.len() as f64).powf(self.random.random::<f64>()) as usize - 1;
+            // Zipf's law; now and then a number that hardly any other passage has.
+            let rank = FIRST * ((words.len() as f64 + FIRST) / FIRST).powf(self.random.random::<f64>()) - FIRST;
             match self.random.random_range(0..24) {
                 0 => text.push_str(&format!("{space}E{}", self.random.random_range(0..20_000))),
                 1 if at > 0 => text.push_str(["，", ","][language]),
-                _ => text.extend([space, words[rank.min(words.len() - 1)]]),
+                _ => text.extend([space, &words[(rank as usize).min(words.len() - 1)]]),
             }
         }
         text.trim().to_owned()
@@ -309,4 +317,21 @@ impl Corpus {
         vector.iter_mut().for_each(|x| *x /= length);
         vector
     }
+}
+
+/// The `real` words, and as many of two parts as are missing.
+fn vocabulary(real: &[&str], mut part: impl FnMut() -> String) -> Vec<String> {
+    let made = std::iter::repeat_with(|| format!("{}{}", part(), part()));
+    real.iter().map(|word| (*word).to_owned()).chain(made).take(VOCABULARY).collect()
+}
+
+/// One of some thousand Chinese characters.
+fn character(random: &mut StdRng) -> String {
+    char::from_u32(random.random_range(0x4e00..0x5800)).map(String::from).unwrap_or_default()
+}
+
+fn syllable(random: &mut StdRng) -> String {
+    let one_of = |random: &mut StdRng, letters: &[u8]| char::from(letters[random.random_range(0..letters.len())]);
+    let (begin, middle) = (one_of(random, b"bcdfghklmnprstvw"), one_of(random, b"aeiou"));
+    format!("{begin}{middle}{}", one_of(random, b"lmnrst"))
 }
