@@ -41,12 +41,12 @@ pub fn run(config: &Config, bench: &RetrievalBench) -> anyhow::Result<()> {
         let home = tempfile::tempdir().context("temporary directory")?;
         let url = format!("embedded:{}", home.path().join("index").display());
         let desk = Desk { embedder: &embedder, passages, questions: bench.questions };
-        let mine = || Ok(resident(None));
+        let mine = || resident(None);
         desk.measure("embedded", &mut || desk.open(&url, None), &mine, Some(home.path()))?;
         if let Some(choice) = &bench.meilisearch {
             let home = tempfile::tempdir().context("temporary directory")?;
             let server = Server::open(choice, bench.meilisearch_key.as_deref(), home.path())?;
-            let its = || Ok(server.pid().map_or(0, |pid| resident(Some(pid))));
+            let its = || server.pid().map_or(0, |pid| resident(Some(pid)));
             let mut open = || desk.open(&server.url, server.key.as_deref());
             desk.measure("meilisearch", &mut open, &its, server.data())?;
         }
@@ -89,12 +89,12 @@ impl Desk<'_> {
         &self,
         name: &str,
         open: &mut dyn FnMut() -> anyhow::Result<Box<dyn SearchIndex>>,
-        memory: &dyn Fn() -> anyhow::Result<u64>,
+        memory: &dyn Fn() -> u64,
         data: Option<&Path>,
     ) -> anyhow::Result<()> {
         let tenant = TenantId::parse("bench")?;
         let mut corpus = Corpus::new(SEED, &**self.embedder)?;
-        let before = memory()?;
+        let before = memory();
         let indexed = self.fill(&*open()?, &tenant, &mut corpus)?;
         let index = open()?;
         let mut times = Times::default();
@@ -104,7 +104,7 @@ impl Desk<'_> {
                 times.count(asked);
             }
         }
-        let added = memory()?.saturating_sub(if name == "embedded" { before } else { 0 });
+        let added = memory().saturating_sub(if name == "embedded" { before } else { 0 });
         let [search, embed, both] =
             [&mut times.search, &mut times.embed, &mut times.both].map(|times| percentiles(times));
         let disk = data.map(size).transpose()?.unwrap_or(0);
@@ -211,7 +211,7 @@ mod tests {
         let home = tempfile::tempdir().unwrap();
         let desk = Desk { embedder: &embedder, passages: 64, questions: 4 };
         let url = format!("embedded:{}", home.path().display());
-        desk.measure("embedded", &mut || desk.open(&url, None), &|| Ok(resident(None)), Some(home.path())).unwrap();
+        desk.measure("embedded", &mut || desk.open(&url, None), &|| resident(None), Some(home.path())).unwrap();
         let document = || Corpus::new(SEED, &HashingEmbedder).unwrap().document().unwrap();
         assert_eq!(document().passages[0].text, document().passages[0].text);
         let vector = &document().passages[0].vector;

@@ -89,6 +89,9 @@ pub trait SearchIndex: Send + Sync {
     /// Drops all of the tenant, even if it is damaged.
     fn clear(&self, tenant: &TenantId) -> Result<(), IndexError>;
 
+    /// Whether several workers use one and the same: then their changes must not meet.
+    fn is_shared(&self) -> bool;
+
     /// Whether it answers now.
     fn check(&self) -> Result<(), IndexError>;
 }

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod index_contract;
+mod index_embedded;
+mod index_meilisearch;
 mod knowledge;
 mod model;
 mod support;

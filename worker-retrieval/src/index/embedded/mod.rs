@@ -82,6 +82,10 @@ impl SearchIndex for EmbeddedIndex {
         self.tenants.clear(tenant)
     }
 
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     fn check(&self) -> Result<(), IndexError> {
         Ok(())
     }

@@ -180,6 +180,10 @@ impl SearchIndex for MeilisearchIndex {
         self.block(async { build::clear(self.space().await?, tenant).await })
     }
 
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn check(&self) -> Result<(), IndexError> {
         self.block(async { self.asks().health().await.map(|_| ()).map_err(|error| space::failed(&self.host, error)) })
     }
