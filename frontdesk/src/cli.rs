@@ -93,9 +93,18 @@ pub struct ReadDocument {
 /// Measures retrieval.
 #[derive(Debug, Clone, Args)]
 pub struct Eval {
-    /// Folder with documents and questions.jsonl
+    /// Folder with documents (or corpus.jsonl) and questions.jsonl
     #[arg(default_value = "deploy/demo")]
     pub folder: PathBuf,
+    /// The index to measure: embedded: or the URL of a search server, whose tenant "eval" is overwritten
+    #[arg(long, default_value = "embedded:")]
+    pub index: String,
+    /// The search server's key
+    #[arg(long, env = "FRONTDESK_EVAL_INDEX_KEY", hide_env_values = true)]
+    pub index_key: Option<String>,
+    /// Write what the calibration is fitted on to this file
+    #[arg(long)]
+    pub features: Option<PathBuf>,
 }
 
 /// Builds the search index anew.

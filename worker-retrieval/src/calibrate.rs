@@ -25,6 +25,14 @@ pub struct Features {
     pub agreement: f32,
 }
 
+impl Features {
+    /// In the order of the fields.
+    pub fn values(self) -> [f32; 5] {
+        let Self { closeness, margin, covered, shared, agreement } = self;
+        [closeness, margin, covered, shared, agreement]
+    }
+}
+
 /// A logistic model: `1 / (1 + exp(-(bias + weights · features)))`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Logistic {
@@ -37,9 +45,8 @@ pub struct Logistic {
 impl Logistic {
     /// The probability, 0 to 1, that the match is right.
     pub fn probability(&self, features: Features) -> f32 {
-        let Features { closeness, margin, covered, shared, agreement } = features;
-        let values = [closeness, margin, covered, shared, agreement];
-        let odds: f32 = self.bias + self.weights.iter().zip(values).map(|(weight, value)| weight * value).sum::<f32>();
+        let odds: f32 =
+            self.bias + self.weights.iter().zip(features.values()).map(|(weight, value)| weight * value).sum::<f32>();
         1.0 / (1.0 + (-odds).exp())
     }
 }

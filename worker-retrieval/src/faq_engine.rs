@@ -72,18 +72,13 @@ impl FaqEngine {
 
     /// The curated answer that most likely answers `text`, whose unit vector is `vector`, however unlikely that is.
     pub fn best(&self, text: &str, vector: &[f32]) -> Option<FaqMatch> {
-        let model = &self.calibration.models(text).faq;
-        let judged = self.judge(text, vector).into_iter().map(|(entry, features)| {
-            let same = self.exact.get(&bare(text)) == Some(&entry);
-            (entry, features.closeness, if same { 1.0 } else { model.probability(features) })
-        });
-        let (entry, score, confidence) = judged.max_by(|a, b| a.2.total_cmp(&b.2))?;
-        let FaqEntry { document, position, question, answer, .. } = self.entries.get(entry)?.clone();
-        Some(FaqMatch { document, chunk: position, question, answer, score, confidence })
+        let judged = self.judge(text, vector).into_iter();
+        judged.map(|(found, _)| found).max_by(|a, b| a.confidence.total_cmp(&b.confidence))
     }
 
     /// The candidates for `text` and what is known of each, closest first.
-    pub fn judge(&self, text: &str, vector: &[f32]) -> Vec<(usize, Features)> {
+    pub fn judge(&self, text: &str, vector: &[f32]) -> Vec<(FaqMatch, Features)> {
+        let model = &self.calibration.models(text).faq;
         let words = self.words.as_ref();
         let asked = words.and_then(|words| words.weighted(text).ok()).unwrap_or_default();
         let by_words = words.and_then(|words| words.best(&asked, CANDIDATES).ok()).unwrap_or_default();
@@ -96,9 +91,16 @@ impl FaqEngine {
         named
             .map(|(_, close)| {
                 let agreement = f32::from(u8::from(first_by_words == Some(&close.entry)));
-                (close.entry, Features { agreement, ..self.features(&asked, close, &closest) })
+                let features = Features { agreement, ..self.features(&asked, close, &closest) };
+                let confidence = if same == Some(&close.entry) { 1.0 } else { model.probability(features) };
+                (self.found(close, confidence), features)
             })
             .collect()
+    }
+
+    fn found(&self, close: &Close, confidence: f32) -> FaqMatch {
+        let FaqEntry { document, position, question, answer, .. } = self.entries[close.entry].clone();
+        FaqMatch { document, chunk: position, question, answer, score: close.cosine, confidence }
     }
 
     /// Every entry by its closest wording, closest first.

@@ -1,7 +1,7 @@
 //! The process's one ONNX Runtime, loaded from a file.
 
 use super::EmbedError;
-use ort::environment::Environment;
+use ort::{environment::Environment, ep::ExecutionProviderDispatch};
 use std::{
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
@@ -24,6 +24,14 @@ pub fn environment(models: &Path) -> Result<Environment, EmbedError> {
     let environment = built.map_err(|error| EmbedError::Runtime(error.to_string()))?;
     *loaded = Some(environment.clone());
     Ok(environment)
+}
+
+/// Where models are computed: on the GPU when built so, and on the CPU what it cannot do.
+pub fn providers() -> Vec<ExecutionProviderDispatch> {
+    #[cfg(feature = "cuda")]
+    return vec![ort::ep::CUDA::default().build()];
+    #[cfg(not(feature = "cuda"))]
+    Vec::new()
 }
 
 fn library(models: &Path) -> PathBuf {

@@ -64,7 +64,7 @@ fn words_name_what_meaning_overlooks() {
     // A vector that knows nothing of the question leaves it to its words.
     let blank = vec![0.0; HashingEmbedder.dimensions()];
     let judged = engine.judge("E204 on the screen", &blank);
-    assert!(judged.iter().any(|(entry, features)| *entry == 20 && features.agreement == 1.0), "{judged:?}");
+    assert!(judged.iter().any(|(found, features)| found.chunk == 20 && features.agreement == 1.0), "{judged:?}");
 }
 
 /// The promise is 1 ms in a release build; the bound leaves room for one without optimisation on a busy machine.

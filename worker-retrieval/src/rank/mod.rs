@@ -5,7 +5,7 @@
 
 mod duplicates;
 mod join;
-mod judge;
+pub mod judge;
 
 use crate::{calibrate::Calibration, fuse, index::Found};
 use duplicates::Seen;

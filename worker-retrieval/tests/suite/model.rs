@@ -1,17 +1,15 @@
 //! The real embedder, where its files are.
 
-use crate::support::{stores, tenant};
-use protocol::{DocumentFormat, Event, KnowledgeJob, Lang, RetrievalJob, Timestamp};
-use runtime::clock::System;
+use crate::tenant;
+use protocol::DocumentFormat;
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
     time::Instant,
 };
 use worker_retrieval::{
-    Config, Dirs, Retrieval, embed,
-    eval::{Mode, Report, evaluate, parse},
-    read::Sandbox,
+    Config, embed,
+    eval::{Case, Report, Subject, Text, evaluate, parse},
+    index::{self, Limits, Vectors},
 };
 
 const DEMO: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/demo");
@@ -32,34 +30,35 @@ fn models(names: &[&str]) -> Option<PathBuf> {
     missing.is_none().then_some(directory)
 }
 
-/// A retrieval with `embedder` that knows the demo tenant's documents.
-async fn demo(embedder: &str, models: PathBuf, data: &Path) -> Retrieval {
-    let config = Config { embedder: embedder.into(), ..Config::default() };
-    let dirs = Dirs { data: data.into(), models, reader: Sandbox::InProcess };
-    let retrieval = Retrieval::open(&config, &dirs, stores(data).await, Arc::new(System)).unwrap();
+/// The demo tenant's documents with the vectors of `embedder`.
+fn demo(embedder: &str, models: &Path, data: &Path) -> Subject {
+    let config = Config::default();
+    let embedder = embed::connect(embedder, models, 0).unwrap();
+    let count = |text: &str| embedder.count_tokens(text);
+    let read = |(name, format, content): (String, DocumentFormat, String)| {
+        Text::read(&config, &count, &name, format, &content).unwrap()
+    };
     let started = Instant::now();
-    let mut passages = 0;
-    for (name, format, content) in documents() {
-        let job = KnowledgeJob::Put { name, format, content };
-        let applied = retrieval.apply(&tenant(), Timestamp(u64::MAX), job).await.unwrap();
-        let Event::Ingested(report) = applied else { panic!("no report") };
-        assert_eq!(report.warnings, Vec::<String>::new());
-        passages += report.document.passages;
-    }
-    println!("{embedder}: {passages} passages in {:.1} s", started.elapsed().as_secs_f32());
-    retrieval
+    let texts: Vec<Text> = documents().into_iter().map(read).collect();
+    let passages: usize = texts.iter().map(|text| text.passages.len()).sum();
+    let vectors = Vectors { embedder: embedder.id().into(), dimensions: embedder.dimensions() };
+    let index = index::connect("embedded:", None, data, vectors, Limits { open_tenants: 1, tenant_passages: 10_000 });
+    let subject = Subject::new(&config, tenant("demo"), embedder, index.unwrap(), texts).unwrap();
+    println!("{passages} passages in {:.1} s", started.elapsed().as_secs_f32());
+    subject
 }
 
-/// What is measured on the demo tenant's questions, printed for every way to rank; the fused one is returned.
-async fn measured(retrieval: &Retrieval) -> Report {
-    let cases = parse(&std::fs::read_to_string(format!("{DEMO}/questions.jsonl")).unwrap()).unwrap();
-    for mode in [Mode::Bm25, Mode::Vectors] {
-        println!("{}", evaluate(retrieval, &tenant(), &cases, mode).await.unwrap());
-    }
-    let hybrid = evaluate(retrieval, &tenant(), &cases, Mode::Hybrid).await.unwrap();
-    println!("{hybrid}");
-    println!("not first: {:?}", hybrid.missed);
-    hybrid
+fn cases(file: &str) -> Vec<Case> {
+    parse(&std::fs::read_to_string(format!("{DEMO}/{file}")).unwrap()).unwrap()
+}
+
+/// What is measured on the demo tenant's questions, printed for every way to rank; what a customer gets is returned.
+fn measured(subject: &Subject) -> Report {
+    let mut reports = evaluate(subject, &cases("questions.jsonl")).unwrap();
+    reports.iter().for_each(|report| println!("{report}"));
+    let given = reports.pop().unwrap();
+    println!("not first: {:?}", given.missed);
+    given
 }
 
 #[test]
@@ -83,32 +82,32 @@ fn meaning_brings_texts_together_and_neighbours_do_not_change_a_vector() {
     assert_eq!(embedder.count_tokens("如何重置密码？"), 7);
 }
 
-#[tokio::test]
-async fn the_demo_tenants_chinese_questions_find_their_answers() {
+#[test]
+fn the_demo_tenants_chinese_questions_find_their_answers() {
     let Some(models) = models(&[CHINESE]) else { return };
     let data = tempfile::tempdir().unwrap();
-    let retrieval = demo(&format!("fastembed:{CHINESE}"), models, data.path()).await;
+    let subject = demo(&format!("fastembed:{CHINESE}"), &models, data.path());
     // A little less than this model reaches, so that a question more may be hard.
-    let chinese = measured(&retrieval).await.languages["zh"];
+    let chinese = measured(&subject).languages["zh"];
     assert!(chinese.hit_at_1 >= 0.9 && chinese.hit_at_5 >= 0.95, "{chinese:?}");
-    find_the_curated_answer(&retrieval).await;
+    find_the_curated_answer(&subject);
 }
 
-#[tokio::test]
-async fn with_a_model_per_language_both_find_their_answers() {
+#[test]
+fn with_a_model_per_language_both_find_their_answers_and_know_what_they_do_not_know() {
     let Some(models) = models(&[CHINESE, ENGLISH]) else { return };
     let data = tempfile::tempdir().unwrap();
-    let retrieval = demo(&format!("fastembed:{CHINESE}+{ENGLISH}"), models, data.path()).await;
-    let report = measured(&retrieval).await;
+    let subject = demo(&format!("fastembed:{CHINESE}+{ENGLISH}"), &models, data.path());
+    let report = measured(&subject);
     assert!(report.languages["zh"].hit_at_1 >= 0.9 && report.languages["en"].hit_at_5 >= 0.85, "{report}");
-    find_the_curated_answer(&retrieval).await;
+    find_the_curated_answer(&subject);
 }
 
-async fn find_the_curated_answer(retrieval: &Retrieval) {
-    for (query, lang) in [("如何重置密码?", Lang::zh()), ("How do I reset my password?", Lang::en())] {
-        let job = RetrievalJob::new(query, lang, 5);
-        let faq = retrieval.search(&tenant(), &job).await.unwrap().faq.unwrap();
-        assert_eq!(faq.question, query);
+fn find_the_curated_answer(subject: &Subject) {
+    for query in ["如何重置密码?", "How do I reset my password?"] {
+        let (_, faq) = subject.answer(query, 5).unwrap();
+        let faq = faq.unwrap();
+        assert_eq!((faq.question.as_str(), faq.confidence), (query, 1.0));
         assert!(faq.score > 0.99, "{}", faq.score);
     }
 }
