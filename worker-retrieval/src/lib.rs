@@ -21,6 +21,7 @@ mod knowledge;
 mod lanes;
 pub mod rank;
 pub mod read;
+pub mod rerank;
 mod retrieval;
 mod search;
 mod segment;

@@ -41,6 +41,9 @@ pub enum EmbedError {
         "retrieval.embedder = {0:?}: expected fastembed:<directory in models_dir>, fastembed:<for Chinese>+<for the rest>, or hashing: for tests"
     )]
     Unknown(String),
+    /// The choice names no reranker.
+    #[error("retrieval.reranker = {0:?}: expected fastembed:<directory in models_dir>")]
+    UnknownReranker(String),
     /// A file of the model, or the runtime library, is not there or cannot be read.
     #[error("{what} {}: {source}; `make models` fetches it", path.display())]
     File {
@@ -71,7 +74,9 @@ pub enum EmbedError {
         reason: String,
     },
     /// The files of an embedder are not those that made some vectors.
-    #[error("the vectors were made by {wanted}, the files in models_dir are {found}: put the former ones back, or rebuild the knowledge")]
+    #[error(
+        "the vectors were made by {wanted}, the files in models_dir are {found}: put the former ones back, or rebuild the knowledge"
+    )]
     Changed {
         /// The id that is wanted.
         wanted: String,

@@ -130,7 +130,9 @@ mod tests {
     #[test]
     fn a_bad_file_is_named() {
         let scratch = tempfile::tempdir().unwrap();
-        for (text, word) in [("pooling = \"max\"", "pooling"), ("poling = \"cls\"", "poling"), ("max_tokens = 0", "max_tokens")] {
+        for (text, word) in
+            [("pooling = \"max\"", "pooling"), ("poling = \"cls\"", "poling"), ("max_tokens = 0", "max_tokens")]
+        {
             std::fs::write(scratch.path().join(FILE), text).unwrap();
             let error = Spec::read(scratch.path()).unwrap_err().to_string();
             assert!(error.contains(FILE) && (error.contains(word) || error.contains("unknown")), "{error}");
