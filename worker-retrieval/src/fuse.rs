@@ -18,7 +18,7 @@ pub struct Blend {
 
 impl Default for Blend {
     fn default() -> Self {
-        Self { meaning: 0.5 }
+        Self { meaning: 0.7 }
     }
 }
 
@@ -70,7 +70,7 @@ mod tests {
 
     fn fused(by_vector: &[(&str, f32)], by_text: &[(&str, f32)]) -> Vec<(String, f32)> {
         let found = Found { by_vector: ranking(by_vector), by_text: ranking(by_text) };
-        blend(found, Blend::default()).into_iter().map(|p| (p.document.to_string(), p.score)).collect()
+        blend(found, Blend { meaning: 0.5 }).into_iter().map(|p| (p.document.to_string(), p.score)).collect()
     }
 
     #[test]
