@@ -90,10 +90,9 @@ fn texts(config: &Config, embedder: &dyn Embedder, folder: &Path) -> anyhow::Res
         return Ok(Text::read_lines(&config.retrieval, &count, &text(&corpus)?)?);
     }
     let documents = ingest::documents(&[folder.to_path_buf()])?.into_iter();
-    let read = |file: ingest::DocumentFile| {
-        Ok(Text::read(&config.retrieval, &count, &file.name, file.format, &text(&file.path)?)?)
-    };
-    documents.map(read).collect()
+    documents
+        .map(|file| Ok(Text::read(&config.retrieval, &count, &file.name, file.format, &text(&file.path)?)?))
+        .collect()
 }
 
 /// Every second question was held out when the calibration was fitted, so that only those measure it.
