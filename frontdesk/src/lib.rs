@@ -44,7 +44,7 @@ fn start(common: &cli::Common, command: &Command, config: config::Config) -> any
         Command::Dlq(dlq) => block_on(dlq::run(&config, dlq)),
         Command::Doctor => block_on(doctor::run(&config)),
         Command::Bench(bench) => bench::run(&config, bench),
-        Command::Eval(args) => eval::run(&config, &args),
+        Command::Eval(args) => eval::run(&config, args),
         Command::Gateway => block_on(roles::gateway(config, common.demo.clone())),
         Command::WorkerGpu => block_on(roles::worker_gpu(config)),
         Command::WorkerRetrieval => block_on(roles::worker_retrieval(config)),

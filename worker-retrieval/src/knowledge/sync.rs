@@ -33,17 +33,35 @@ impl Syncs {
 }
 
 impl Knowledge {
-    /// Brings the space's index to `version` in the background, unless that is being done.
+    /// Brings the space's index to `version` in the background, unless that is being done. An index that several workers
+    /// share is brought there under the tenant's lock.
     pub fn sync_aside(self: &Arc<Self>, space: &Arc<Space>, tenant: &TenantId, version: KnowledgeVersion) {
         if self.syncs.is_busy(tenant) {
             return;
         }
         let (knowledge, space, tenant) = (self.clone(), space.clone(), tenant.clone());
         tokio::spawn(async move {
-            if let Err(error) = knowledge.sync(&space, &tenant, version, Timestamp(u64::MAX)).await {
+            if let Err(error) = knowledge.sync_alone(&space, &tenant, version).await {
                 tracing::warn!(%tenant, %error, version = version.0, "the index is behind what is served");
             }
         });
+    }
+
+    async fn sync_alone(
+        self: &Arc<Self>,
+        space: &Arc<Space>,
+        tenant: &TenantId,
+        version: KnowledgeVersion,
+    ) -> Result<(), Failure> {
+        let never = Timestamp(u64::MAX);
+        if !space.index.is_shared() {
+            return self.sync(space, tenant, version, never).await;
+        }
+        let (build, renewal) = self.lock(tenant, never).await?;
+        let synced = self.sync(space, tenant, version, never).await;
+        drop(renewal);
+        self.stores.catalog.abort_build(tenant, &build).await.map_err(catalogued)?;
+        synced
     }
 
     /// The space's index holds `version` when this returns.

@@ -12,7 +12,7 @@ const LEASE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Renews a build until it is dropped.
-pub(super) struct Renewal(AbortHandle);
+pub(in crate::knowledge) struct Renewal(AbortHandle);
 
 impl Drop for Renewal {
     fn drop(&mut self) {
@@ -22,7 +22,7 @@ impl Drop for Renewal {
 
 impl Knowledge {
     /// Waits for another build, but not past `deadline`.
-    pub(super) async fn lock(
+    pub(in crate::knowledge) async fn lock(
         self: &Arc<Self>,
         tenant: &TenantId,
         deadline: Timestamp,
