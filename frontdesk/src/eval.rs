@@ -11,6 +11,8 @@ use worker_retrieval::{
 };
 
 /// A corpus in one file, a JSON line `{"document", "text"}` each.
+/// What a folder holds for `eval`: no documents.
+pub const FILES: [&str; 4] = [CORPUS, QUESTIONS, MORE[0], MORE[1]];
 const CORPUS: &str = "corpus.jsonl";
 const QUESTIONS: &str = "questions.jsonl";
 /// Questions about the same documents, beside the first ones.

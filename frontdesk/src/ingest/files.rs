@@ -71,7 +71,7 @@ fn search(root: &Path, folder: &Path, found: &mut Vec<DocumentFile>) -> anyhow::
 
 fn is_aside(path: &Path) -> bool {
     let is_readme = path.file_stem().is_some_and(|stem| stem.eq_ignore_ascii_case("readme"));
-    is_readme || path.file_name().is_some_and(|name| name == "questions.jsonl" || name == "corpus.jsonl")
+    is_readme || path.file_name().is_some_and(|name| crate::eval::FILES.iter().any(|file| name == *file))
 }
 
 fn document(root: &Path, path: &Path) -> Option<DocumentFile> {
@@ -125,8 +125,16 @@ mod tests {
 
     #[test]
     fn a_folder_is_searched_without_what_is_no_document_of_it() {
-        let folder =
-            folder(&["a.md", "README.md", "questions.jsonl", "sub/a.md", "sub/c.exe", "sub/.hidden/d.md", ".e.md"]);
+        let folder = folder(&[
+            "a.md",
+            "README.md",
+            "questions.jsonl",
+            "unanswerable.jsonl",
+            "sub/a.md",
+            "sub/c.exe",
+            "sub/.hidden/d.md",
+            ".e.md",
+        ]);
         symlink(folder.path(), folder.path().join("sub/up")).unwrap();
         assert_eq!(names(&[folder.path().into()]).unwrap(), ["a.md", "sub › a.md"]);
         assert_eq!(names(&[folder.path().join("README.md")]).unwrap(), ["README.md"], "named, it is meant");
