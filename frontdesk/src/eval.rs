@@ -10,9 +10,9 @@ use worker_retrieval::{
     index::{self, Limits, Vectors},
 };
 
-/// A corpus in one file, a JSON line `{"document", "text"}` each.
 /// What a folder holds for `eval`: no documents.
 pub const FILES: [&str; 4] = [CORPUS, QUESTIONS, MORE[0], MORE[1]];
+/// A corpus in one file, a JSON line `{"document", "text"}` each.
 const CORPUS: &str = "corpus.jsonl";
 const QUESTIONS: &str = "questions.jsonl";
 /// Questions about the same documents, beside the first ones.
