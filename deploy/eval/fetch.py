@@ -31,7 +31,7 @@ def download(into: Path) -> Path:
     archive = into / ARCHIVE
     if not archive.exists():
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-binary=:all:"]
-        command += ["--no-build-isolation", "--disable-pip-version-check", "--dest", str(into), PACKAGE]
+        command += ["--disable-pip-version-check", "--dest", str(into), PACKAGE]
         if subprocess.run(command).returncode or not archive.exists():
             raise FetchError(f"pip could not download {PACKAGE}")
     with archive.open("rb") as data:

@@ -59,7 +59,7 @@ fn texts(config: &Config, embedder: &dyn Embedder, folder: &Path) -> anyhow::Res
     }
     let documents = ingest::documents(&[folder.to_path_buf()])?.into_iter();
     documents
-        .map(|file| Ok(Text::read(&config.retrieval, &count, &file.name, file.format, &text(&file.path)?)?))
+        .map(|file| Ok(Text::read(&config.retrieval, &count, &base_name(&file.path), file.format, &text(&file.path)?)?))
         .collect()
 }
 
@@ -87,6 +87,11 @@ fn features(subject: &Subject, cases: &[Case], file: &Path) -> anyhow::Result<()
 
 fn cases(file: &Path) -> anyhow::Result<Vec<Case>> {
     eval::parse(&text(file)?).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))
+}
+
+/// As the questions name a document: without its folder.
+fn base_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn text(file: &Path) -> anyhow::Result<String> {
