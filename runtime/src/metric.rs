@@ -63,10 +63,10 @@ pub const RECONNECTS: &str = "frontdesk_broker_reconnects_total";
 pub const RETRIEVAL_DURATION: &str = "frontdesk_retrieval_duration_seconds";
 /// Passages in the index, by `tenant`.
 pub const PASSAGES: &str = "frontdesk_passages";
-/// Answers, by `tenant` and `origin` (see `protocol::Origin`).
+/// Answers, by `tenant`, `origin` (see `protocol::Origin`) and what a model's answer `cites` (`passages`, `nothing`).
 pub const ANSWERS: &str = "frontdesk_answers_total";
 /// Looks into the answer cache, by `result` (`exact`, `semantic`, `waited` for the same question's answer, `refused` since
-/// what was found rests on other passages, `miss`).
+/// what was found rests on other passages, `miss`, `unavailable`).
 pub const CACHE_LOOKUPS: &str = "frontdesk_answer_cache_lookups_total";
 /// Answers in the answer cache of this process.
 pub const CACHE_ENTRIES: &str = "frontdesk_answer_cache_entries";
@@ -128,7 +128,7 @@ const COUNTERS: &[(&str, &str)] = &[
     (SETTLED, "Deliveries settled by queue and how"),
     (RECONNECTS, "Times the connection to the broker was renewed"),
     (INGESTED, "Documents ingested by result"),
-    (ANSWERS, "Answers by tenant and origin"),
+    (ANSWERS, "Answers by tenant, origin and what they cite"),
     (CACHE_LOOKUPS, "Looks into the answer cache by result"),
     (UNANSWERED, "Questions that the knowledge did not answer by tenant"),
     (KNOWLEDGE_PUBLISHED, "Versions of knowledge published by result"),

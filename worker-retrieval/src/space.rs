@@ -2,7 +2,7 @@
 
 use crate::{
     Config, Dirs, OpenError,
-    embed::{self, Embedder},
+    embed::{self, Embedder, Options},
     index::{self, Limits, SearchIndex, Vectors},
     rank::Ranker,
     read,
@@ -72,18 +72,12 @@ impl Spaces {
     }
 
     fn reopen(&self, id: &str) -> Option<Arc<Space>> {
-        let names: Vec<&str> = id.split('+').map(|model| model.split(':').next().unwrap_or_default()).collect();
-        let choice = format!("fastembed:{}", names.join("+"));
-        let opened = embed::connect(&choice, &self.dirs.models, self.config.threads).map_err(OpenError::from);
-        let fits = opened.and_then(|embedder| match embedder.id() == id {
-            true => Space::open(&self.config, &self.dirs, embedder).map(Some),
-            false => Ok(None),
-        });
-        match fits {
-            Ok(Some(space)) => return Some(Arc::new(space)),
-            Ok(None) => tracing::warn!(embedder = id, "the files of an earlier version's embedder have changed"),
-            Err(error) => tracing::warn!(embedder = id, %error, "an earlier version's embedder cannot be opened"),
-        }
-        None
+        let options = Options { threads: self.config.threads, ..Options::default() };
+        let opened = embed::reopen(id, &self.dirs.models, options).map_err(OpenError::from);
+        let space = opened.and_then(|embedder| Space::open(&self.config, &self.dirs, embedder));
+        let gone = |error: &OpenError| {
+            tracing::warn!(embedder = id, %error, "an earlier version's embedder cannot be opened");
+        };
+        space.inspect_err(gone).ok().map(Arc::new)
     }
 }

@@ -61,8 +61,6 @@ pub enum Mode {
     Hybrid,
     /// As hybrid, without repeats and with neighbours joined: what a customer's question gets.
     Given,
-    /// As given, after a cross-encoder.
-    Reranked,
 }
 
 impl fmt::Display for Mode {
@@ -72,7 +70,6 @@ impl fmt::Display for Mode {
             Mode::Meaning => "vectors",
             Mode::Hybrid => "hybrid",
             Mode::Given => "given",
-            Mode::Reranked => "reranked",
         })
     }
 }

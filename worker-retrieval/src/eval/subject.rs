@@ -94,7 +94,7 @@ impl Subject {
             Mode::Words => found.by_text,
             Mode::Meaning => found.by_vector,
             Mode::Hybrid => self.ranker.fuse(found),
-            Mode::Given | Mode::Reranked => self.ranker.rank(found, question, top).passages,
+            Mode::Given => self.ranker.rank(found, question, top).passages,
         };
         passages.truncate(top);
         Ok(passages)
